@@ -1,0 +1,293 @@
+/* Products of quantized tensors: MatMulInteger, QLinearMatMul, ConvInteger, QLinearConv, and ONNX Runtime's MatMulIntegerToFloat
+ * and DynamicQuantizeMatMul. */
+#include "ops/conv_reference.h"
+#include "ops/matmul_reference.h"
+#include "ops/quantize.h"
+
+#define QUANTIZED_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8))
+
+static const onward_tensor *quantized_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
+
+/* A scale or zero point: one element, or a vector with one for each of `length`. */
+static onward_status quantized_infer_param(ow_infer *c, size_t slot, ow_dim length, bool known) {
+  if (!ow_infer_has(c, slot))
+    return ONWARD_OK;
+  OW_TRY(ow_infer_rank(c, slot, 0, 1));
+  const ow_shape *p = &c->in[slot].shape;
+  if (p->rank != 1 || ow_dim_is(p->dims[0], 1) || !known)
+    return ONWARD_OK;
+  return ow_infer_equal(c, p->dims[0], length, "length of a scale or zero point");
+}
+
+static onward_status quantized_infer_scalar(ow_infer *c, size_t slot) { return quantized_infer_param(c, slot, ow_dim_const(1), true); }
+
+/* Rows of a (fixed when a is a vector) and columns of b. */
+static ow_dim quantized_rows(const ow_infer *c, size_t a) {
+  const ow_shape *s = &c->in[a].shape;
+  return s->rank > 1 ? s->dims[s->rank - 2] : ow_dim_const(1);
+}
+static ow_dim quantized_columns(const ow_infer *c, size_t b) {
+  const ow_shape *s = &c->in[b].shape;
+  return s->rank > 1 ? s->dims[s->rank - 1] : ow_dim_const(1);
+}
+
+static onward_status quantized_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
+  (void)state;
+  if (!ow_product_workspace(a->in[0]->dims[a->in[0]->rank - 1], workspace))
+    return ow_node_fail(a->node, err, ONWARD_LIMIT, "the inner dim is too large");
+  return ONWARD_OK;
+}
+
+/* What becomes of the integer sums: y = sum * a_scale[row] * b_scale[column] + bias[column], then quantized when y is. */
+typedef struct quantized_out {
+  const ow_args *args;
+  const onward_tensor *a_zero, *b_zero, *a_scale, *b_scale, *bias, *y_scale, *y_zero;
+  int64_t base, columns;
+} quantized_out;
+
+static double quantized_param(const onward_tensor *t, int64_t i, double otherwise) {
+  return t ? ow_load(t->dtype, t->data, ow_count(t) == 1 ? 0 : i) : otherwise;
+}
+
+static void quantized_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums, const int64_t *int_sums) {
+  (void)sums;
+  const quantized_out *o = context;
+  onward_tensor *y = o->args->out[0];
+  for (int64_t j = 0; j < count; j++) {
+    const int64_t at = o->base + row * o->columns + from + j;
+    double v = (double)int_sums[j] * quantized_param(o->a_scale, row, 1.0) * quantized_param(o->b_scale, from + j, 1.0);
+    if (o->bias)
+      v += ow_load(o->bias->dtype, o->bias->data, from + j);
+    if (y->dtype == ONWARD_INT32)
+      ow_set_i64(y->dtype, y->data, at, int_sums[j]);
+    else if (o->y_scale)
+      ow_store(y->dtype, y->data, at,
+               ow_quantize_round(y->dtype, (double)(float)(v / quantized_param(o->y_scale, 0, 1.0)), quantized_param(o->y_zero, 0, 0.0)));
+    else
+      ow_store(y->dtype, y->data, at, v);
+  }
+}
+
+static void quantized_one(void *context, const ow_product *product, int64_t base) {
+  quantized_out *o = context;
+  ow_product p = *product;
+  p.a_zero = o->a_zero;
+  p.b_zero = o->b_zero;
+  o->base = base;
+  o->columns = p.n;
+  ow_product_run(&p, o->args->workspace, quantized_emit, o);
+}
+
+/* ---- MatMulInteger: a, b, a_zero?, b_zero? ----------------------------------------------------------------------------------- */
+
+static onward_status matmul_integer_infer(ow_infer *c) {
+  for (size_t i = 0; i < 4; i++)
+    OW_TRY(ow_infer_types(c, i, QUANTIZED_TYPES));
+  OW_TRY(ow_matmul_infer(c, 0, 1, false, false, ONWARD_INT32));
+  OW_TRY(quantized_infer_param(c, 2, quantized_rows(c, 0), ow_infer_ranked(c, 0)));
+  return quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1));
+}
+
+static onward_status matmul_integer_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  quantized_out out = {.args = a, .a_zero = quantized_in(a, 2), .b_zero = quantized_in(a, 3)};
+  ow_matmul_each(a->in[0], a->in[1], a->out[0], false, false, quantized_one, &out);
+  return ONWARD_OK;
+}
+
+/* ---- QLinearMatMul: a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero ---------------------------------------------------- */
+
+static onward_status qlinear_matmul_infer(ow_infer *c) {
+  static const size_t quantized[] = {0, 2, 3, 5, 7}, scales[] = {1, 4, 6};
+  for (size_t i = 0; i < 5; i++)
+    OW_TRY(ow_infer_types(c, quantized[i], QUANTIZED_TYPES));
+  for (size_t i = 0; i < 3; i++)
+    OW_TRY(ow_infer_types(c, scales[i], OW_TYPES_FLOAT));
+  OW_TRY(ow_matmul_infer(c, 0, 3, false, false, c->in[7].dtype));
+  for (size_t i = 1; i < 3; i++)
+    OW_TRY(quantized_infer_param(c, i, quantized_rows(c, 0), ow_infer_ranked(c, 0)));
+  for (size_t i = 4; i < 6; i++)
+    OW_TRY(quantized_infer_param(c, i, quantized_columns(c, 3), ow_infer_ranked(c, 3)));
+  OW_TRY(quantized_infer_scalar(c, 6));
+  return quantized_infer_scalar(c, 7);
+}
+
+static onward_status qlinear_matmul_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  quantized_out out = {.args = a,
+                       .a_scale = a->in[1],
+                       .a_zero = a->in[2],
+                       .b_scale = a->in[4],
+                       .b_zero = a->in[5],
+                       .y_scale = a->in[6],
+                       .y_zero = a->in[7]};
+  ow_matmul_each(a->in[0], a->in[3], a->out[0], false, false, quantized_one, &out);
+  return ONWARD_OK;
+}
+
+/* ---- MatMulIntegerToFloat: a, b, a_scale, b_scale, a_zero?, b_zero?, bias? ----------------------------------------------------- */
+
+static onward_status matmul_to_float_infer(ow_infer *c) {
+  static const size_t quantized[] = {0, 1, 4, 5};
+  for (size_t i = 0; i < 4; i++)
+    OW_TRY(ow_infer_types(c, quantized[i], QUANTIZED_TYPES));
+  OW_TRY(ow_infer_types(c, 2, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_alike(c, 2, 3));
+  OW_TRY(ow_matmul_infer(c, 0, 1, false, false, c->in[2].dtype));
+  OW_TRY(quantized_infer_scalar(c, 2));
+  OW_TRY(quantized_infer_scalar(c, 4));
+  OW_TRY(quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  OW_TRY(quantized_infer_param(c, 5, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  return ow_infer_ranked(c, 1) ? ow_want_vector(c, 6, quantized_columns(c, 1), "length of the bias") : ONWARD_OK;
+}
+
+static onward_status matmul_to_float_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  quantized_out out = {.args = a,
+                       .a_scale = a->in[2],
+                       .b_scale = a->in[3],
+                       .a_zero = quantized_in(a, 4),
+                       .b_zero = quantized_in(a, 5),
+                       .bias = quantized_in(a, 6)};
+  ow_matmul_each(a->in[0], a->in[1], a->out[0], false, false, quantized_one, &out);
+  return ONWARD_OK;
+}
+
+/* ---- DynamicQuantizeMatMul: a (float), b, b_scale, b_zero?, bias? -------------------------------------------------------------- */
+
+static onward_status dynamic_matmul_infer(ow_infer *c) {
+  OW_TRY(ow_infer_types(c, 0, OW_BIT(ONWARD_FLOAT32)));
+  OW_TRY(ow_infer_types(c, 1, QUANTIZED_TYPES));
+  OW_TRY(ow_infer_types(c, 2, OW_BIT(ONWARD_FLOAT32)));
+  OW_TRY(ow_infer_types(c, 3, QUANTIZED_TYPES));
+  OW_TRY(ow_infer_types(c, 4, OW_BIT(ONWARD_FLOAT32)));
+  OW_TRY(ow_matmul_infer(c, 0, 1, false, false, ONWARD_FLOAT32));
+  OW_TRY(quantized_infer_param(c, 2, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  OW_TRY(quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  return ow_infer_ranked(c, 1) ? ow_want_vector(c, 4, quantized_columns(c, 1), "length of the bias") : ONWARD_OK;
+}
+
+/* The panel of the product, then a as uint8. */
+static onward_status dynamic_matmul_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
+  OW_TRY(quantized_prepare(a, state, workspace, err));
+  if (!ow_size_add(*workspace, (size_t)ow_count(a->in[0]), workspace))
+    return ow_node_fail(a->node, err, ONWARD_LIMIT, "input 0 is too large");
+  return ONWARD_OK;
+}
+
+static onward_status dynamic_matmul_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  const ow_dynamic_range range = ow_dynamic_quantize_range(a->in[0]);
+  ow_dynamic_range r = range;
+  const int64_t count = ow_count(a->in[0]);
+  size_t panel = 0;
+  (void)ow_product_workspace(a->in[0]->dims[a->in[0]->rank - 1], &panel);
+  uint8_t *const bytes = (uint8_t *)a->workspace + panel;
+  for (int64_t i = 0; i < count; i++) {
+    const float v = (float)ow_load(ONWARD_FLOAT32, a->in[0]->data, i) / r.scale;
+    bytes[i] = (uint8_t)ow_quantize_round(ONWARD_UINT8, (double)v, (double)r.zero);
+  }
+  onward_tensor x = *a->in[0];
+  x.dtype = ONWARD_UINT8;
+  x.data = bytes;
+  x.bytes = (size_t)count;
+  const onward_tensor zero = {.dtype = ONWARD_UINT8, .data = &r.zero, .bytes = 1};
+  const onward_tensor scale = {.dtype = ONWARD_FLOAT32, .data = &r.scale, .bytes = sizeof r.scale};
+  quantized_out out = {.args = a,
+                       .a_scale = &scale,
+                       .a_zero = &zero,
+                       .b_scale = a->in[2],
+                       .b_zero = quantized_in(a, 3),
+                       .bias = quantized_in(a, 4)};
+  ow_matmul_each(&x, a->in[1], a->out[0], false, false, quantized_one, &out);
+  return ONWARD_OK;
+}
+
+/* ---- ConvInteger: x, w, x_zero?, w_zero?; QLinearConv: x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias? ------------ */
+
+static onward_status conv_integer_infer(ow_infer *c) {
+  for (size_t i = 0; i < 4; i++)
+    OW_TRY(ow_infer_types(c, i, QUANTIZED_TYPES));
+  OW_TRY(ow_conv_infer(c, 0, 1, SIZE_MAX, ONWARD_INT32));
+  OW_TRY(quantized_infer_scalar(c, 2));
+  return quantized_infer_param(c, 3, c->in[1].shape.dims[0], ow_infer_ranked(c, 1));
+}
+
+static onward_status qlinear_conv_infer(ow_infer *c) {
+  static const size_t quantized[] = {0, 2, 3, 5, 7}, scales[] = {1, 4, 6}, single[] = {1, 2, 6, 7};
+  for (size_t i = 0; i < 5; i++)
+    OW_TRY(ow_infer_types(c, quantized[i], QUANTIZED_TYPES));
+  for (size_t i = 0; i < 3; i++)
+    OW_TRY(ow_infer_types(c, scales[i], OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_types(c, 8, OW_BIT(ONWARD_INT32)));
+  OW_TRY(ow_conv_infer(c, 0, 3, 8, c->in[7].dtype));
+  for (size_t i = 0; i < 4; i++)
+    OW_TRY(quantized_infer_scalar(c, single[i]));
+  OW_TRY(quantized_infer_param(c, 4, c->in[3].shape.dims[0], ow_infer_ranked(c, 3)));
+  return quantized_infer_param(c, 5, c->in[3].shape.dims[0], ow_infer_ranked(c, 3));
+}
+
+static void conv_quantized_emit(void *context, int64_t channel, int64_t base, int64_t count, const double *sums) {
+  const quantized_out *o = context;
+  onward_tensor *y = o->args->out[0];
+  const double scale = quantized_param(o->a_scale, 0, 1.0) * quantized_param(o->b_scale, channel, 1.0) / quantized_param(o->y_scale, 0, 1.0);
+  const double bias = o->bias ? ow_load(o->bias->dtype, o->bias->data, channel) : 0.0;
+  for (int64_t i = 0; i < count; i++) {
+    if (o->y_scale)
+      ow_store(y->dtype, y->data, base + i,
+               ow_quantize_round(y->dtype, (double)(float)((sums[i] + bias) * scale), quantized_param(o->y_zero, 0, 0.0)));
+    else
+      ow_set_i64(y->dtype, y->data, base + i, (int64_t)sums[i]);
+  }
+}
+
+static onward_status conv_integer_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  quantized_out out = {.args = a};
+  ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], quantized_in(a, 2), quantized_in(a, 3), a->workspace, conv_quantized_emit, &out);
+  return ONWARD_OK;
+}
+
+static onward_status qlinear_conv_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  quantized_out out = {.args = a,
+                       .a_scale = a->in[1],
+                       .b_scale = a->in[4],
+                       .y_scale = a->in[6],
+                       .y_zero = a->in[7],
+                       .bias = quantized_in(a, 8)};
+  ow_conv_run(a->node, a->in[0], a->in[3], a->out[0], a->in[2], a->in[5], a->workspace, conv_quantized_emit, &out);
+  return ONWARD_OK;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------------- */
+
+#define QUANTIZED_KERNEL(stem, prepare_fn)                                                                            \
+  static const ow_kernel stem##_reference = {                                                                         \
+      .name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = prepare_fn, .run = stem##_run};             \
+  static const ow_kernel *const stem##_kernels[] = {&stem##_reference, NULL};
+QUANTIZED_KERNEL(matmul_integer, quantized_prepare)
+QUANTIZED_KERNEL(qlinear_matmul, quantized_prepare)
+QUANTIZED_KERNEL(matmul_to_float, quantized_prepare)
+QUANTIZED_KERNEL(dynamic_matmul, dynamic_matmul_prepare)
+QUANTIZED_KERNEL(conv_integer, ow_conv_prepare)
+QUANTIZED_KERNEL(qlinear_conv, ow_conv_prepare)
+
+static const ow_attr_spec quantized_no_attrs[] = {{NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec quantized_conv_attrs[] = {{"auto_pad", OW_ATTR_STRING, false}, {"dilations", OW_ATTR_INTS, false},
+                                                    {"group", OW_ATTR_INT, false},       {"kernel_shape", OW_ATTR_INTS, false},
+                                                    {"pads", OW_ATTR_INTS, false},       {"strides", OW_ATTR_INTS, false},
+                                                    {NULL, OW_ATTR_NONE, false}};
+
+#define QUANTIZED_ROW(dom, op, first, inputs_min, inputs_max, specs, stem)                                               \
+  {.domain = dom, .name = op, .since = first, .min_inputs = inputs_min, .max_inputs = inputs_max, .min_outputs = 1,     \
+   .max_outputs = 1, .attrs = specs, .infer = stem##_infer, .kernels = stem##_kernels}
+
+const ow_op ow_ops_quantized_product[] = {
+    QUANTIZED_ROW("", "MatMulInteger", 10, 2, 4, quantized_no_attrs, matmul_integer),
+    QUANTIZED_ROW("", "QLinearMatMul", 10, 8, 8, quantized_no_attrs, qlinear_matmul),
+    QUANTIZED_ROW("com.microsoft", "MatMulIntegerToFloat", 1, 4, 7, quantized_no_attrs, matmul_to_float),
+    QUANTIZED_ROW("com.microsoft", "DynamicQuantizeMatMul", 1, 3, 5, quantized_no_attrs, dynamic_matmul),
+    QUANTIZED_ROW("", "ConvInteger", 10, 2, 4, quantized_conv_attrs, conv_integer),
+    QUANTIZED_ROW("", "QLinearConv", 10, 8, 9, quantized_conv_attrs, qlinear_conv),
+    {.name = NULL}};

@@ -1,0 +1,24 @@
+/* All threads: OpenMP teams (the pool that oneDNN uses too), locks. No other file has an OpenMP pragma. */
+#ifndef OW_BASE_THREAD_H
+#define OW_BASE_THREAD_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+/* task in [0, tasks), thread in [0, threads) */
+typedef void (*ow_task_fn)(void *context, int64_t task, int thread);
+
+/* Run every task once on at most threads threads, and wait. threads <= 1 or one task: the caller runs all, no team is made.
+ * Which thread runs a task is not fixed, so a task's result must not depend on it. */
+void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context);
+
+/* Cores that affinity and the cgroup quota allow; at least 1. */
+int ow_thread_default(void);
+
+typedef pthread_mutex_t ow_mutex;
+static inline void ow_mutex_init(ow_mutex *m) { (void)pthread_mutex_init(m, NULL); }
+static inline void ow_mutex_lock(ow_mutex *m) { (void)pthread_mutex_lock(m); }
+static inline void ow_mutex_unlock(ow_mutex *m) { (void)pthread_mutex_unlock(m); }
+static inline void ow_mutex_destroy(ow_mutex *m) { (void)pthread_mutex_destroy(m); }
+
+#endif

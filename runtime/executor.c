@@ -1,0 +1,23 @@
+#include "base/os.h"
+#include "runtime/session.h"
+
+onward_status ow_execute(onward_session *session, ow_segment *segment, onward_error *err) {
+  for (size_t s = 0; s < segment->step_count; s++) {
+    ow_step *const step = &segment->steps[s];
+    if (atomic_load_explicit(&session->cancelled, memory_order_relaxed))
+      return ow_node_fail(step->node, err, ONWARD_CANCELLED, "cancelled before this node");
+    if ((step->node->op->flags & OW_OP_VIEW) && step->args.out[0] && step->args.out_count == 1 &&
+        step->args.out[0]->data == step->args.in[0]->data)
+      continue;
+    const int64_t start = session->options.profile ? ow_time_ns() : 0;
+    const onward_status status = step->kernel->run(&step->args, step->state, err);
+    if (status != ONWARD_OK) {
+      char place[256];
+      ow_error_prefix(err, "%s", ow_node_describe(step->node, place, sizeof place));
+      return status;
+    }
+    if (session->options.profile)
+      ow_profile_add(&session->profile, step->node, step->kernel, start, ow_time_ns());
+  }
+  return ONWARD_OK;
+}

@@ -1,0 +1,305 @@
+/* Onward: run exported ONNX Transformer models on CPUs.
+ *
+ *     onward_error err;
+ *     onward_model *model = NULL;
+ *     onward_session *session = NULL;
+ *     if (onward_model_load("model.onnx", NULL, &model, &err) ||
+ *         onward_session_create(model, NULL, &session, &err) ||
+ *         onward_session_run(session, inputs, 2, outputs, 1, NULL, &err))
+ *       fprintf(stderr, "%s\n", err.message);
+ *     onward_session_free(session);
+ *     onward_model_free(model);
+ *
+ * Rules that hold for every function
+ *   Errors      A fallible function returns onward_status and takes an onward_error last. It may be NULL. On failure every
+ *               out-parameter is left as it was, nothing half-made stays behind, and the message says where and what was wanted.
+ *   Ownership   Handles are freed by their own *_free, which takes NULL. Strings and arrays a getter returns belong to the handle.
+ *   Threads     A model may be used by many threads at once. A session runs once at a time; use one session per thread.
+ *   Options     A struct of options starts with struct_size and comes from onward_*_options_default(); NULL means the defaults.
+ *   Tensors     Dense, row-major, native byte order.
+ * The library never prints, exits, installs a signal handler or changes the locale. */
+#ifndef ONWARD_ONWARD_H
+#define ONWARD_ONWARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "onward/version.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define ONWARD_API __attribute__((visibility("default")))
+#else
+#define ONWARD_API
+#endif
+
+/* ---- status and error ------------------------------------------------------------------------------------------------ */
+
+/* name, value, text. Values are stable. */
+#define ONWARD_STATUS_MAP(X)                                                \
+  X(OK, 0, "ok")                                                            \
+  X(ARGUMENT, 1, "the caller passed an argument that cannot be used")       \
+  X(FORMAT, 2, "the bytes are not what the format allows")                  \
+  X(MODEL, 3, "the model contradicts itself or the ONNX specification")     \
+  X(UNSUPPORTED, 4, "the model needs something that is not implemented")    \
+  X(LIMIT, 5, "a limit was reached; the message names it")                  \
+  X(MEMORY, 6, "out of memory")                                             \
+  X(IO, 7, "a file could not be read or written")                           \
+  X(INPUT, 8, "an input or output given to a run does not fit the model")   \
+  X(DATA, 9, "the values of a tensor are outside what an operator allows")  \
+  X(CANCELLED, 10, "cancelled, or past the deadline")                       \
+  X(PLUGIN, 11, "a plug-in failed")                                         \
+  X(INTERNAL, 12, "a mistake in Onward itself")
+
+typedef enum onward_status {
+#define ONWARD_STATUS_ENUM(name, value, text) ONWARD_##name = value,
+  ONWARD_STATUS_MAP(ONWARD_STATUS_ENUM)
+#undef ONWARD_STATUS_ENUM
+} onward_status;
+
+#define ONWARD_ERROR_MESSAGE_SIZE 512
+
+typedef struct onward_error {
+  onward_status status;
+  char message[ONWARD_ERROR_MESSAGE_SIZE]; /* NUL-terminated, one line, valid UTF-8 */
+} onward_error;
+
+/* "FORMAT" for ONWARD_FORMAT; "?" for a value not in the list. Never NULL. */
+ONWARD_API const char *onward_status_name(onward_status status);
+
+/* The library's version, such as "0.1.0". */
+ONWARD_API const char *onward_version(void);
+
+/* ---- tensors --------------------------------------------------------------------------------------------------------- */
+
+/* Element types; the numbers are those of ONNX TensorProto.DataType. */
+typedef enum onward_dtype {
+  ONWARD_UNDEFINED = 0,
+  ONWARD_FLOAT32 = 1,
+  ONWARD_UINT8 = 2,
+  ONWARD_INT8 = 3,
+  ONWARD_UINT16 = 4,
+  ONWARD_INT16 = 5,
+  ONWARD_INT32 = 6,
+  ONWARD_INT64 = 7,
+  ONWARD_STRING = 8,
+  ONWARD_BOOL = 9,
+  ONWARD_FLOAT16 = 10,
+  ONWARD_FLOAT64 = 11,
+  ONWARD_UINT32 = 12,
+  ONWARD_UINT64 = 13,
+  ONWARD_COMPLEX64 = 14,
+  ONWARD_COMPLEX128 = 15,
+  ONWARD_BFLOAT16 = 16,
+  ONWARD_FLOAT8E4M3FN = 17,
+  ONWARD_FLOAT8E4M3FNUZ = 18,
+  ONWARD_FLOAT8E5M2 = 19,
+  ONWARD_FLOAT8E5M2FNUZ = 20,
+  ONWARD_UINT4 = 21,
+  ONWARD_INT4 = 22,
+  ONWARD_FLOAT4E2M1 = 23
+} onward_dtype;
+
+#define ONWARD_MAX_RANK 12
+
+typedef struct onward_tensor {
+  onward_dtype dtype;
+  int32_t rank;
+  int64_t dims[ONWARD_MAX_RANK];
+  void *data;   /* dense row-major; may be NULL when bytes is 0 */
+  size_t bytes; /* size of data */
+} onward_tensor;
+
+/* "float32", "int64", ...; "?" for a value not in the list. */
+ONWARD_API const char *onward_dtype_name(onward_dtype dtype);
+
+/* Bytes that a dense tensor needs; 4-bit types take half a byte an element, rounded up in total.
+ * Errors: ONWARD_ARGUMENT for a bad dtype, rank or negative dim, ONWARD_LIMIT when the product overflows. */
+ONWARD_API onward_status onward_tensor_bytes(onward_dtype dtype, int32_t rank, const int64_t *dims, size_t *bytes, onward_error *err);
+
+/* Decode a serialized ONNX TensorProto (a .pb file of test data). On success *tensor owns its data and *name, when asked for
+ * (may be NULL), is a copy of its name: free both with onward_free. */
+ONWARD_API onward_status onward_tensor_parse(const void *bytes, size_t size, onward_tensor *tensor, char **name, onward_error *err);
+
+/* Free memory the library handed over. NULL is fine. */
+ONWARD_API void onward_free(void *memory);
+
+/* ---- models ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct onward_model onward_model;
+
+typedef enum onward_precision { ONWARD_PRECISION_F32 = 0, ONWARD_PRECISION_BF16 = 1, ONWARD_PRECISION_AUTO = 2 } onward_precision;
+
+/* Limits that untrusted files are held to. Every limit names itself in its error. 0 means the default. */
+typedef struct onward_limits {
+  size_t struct_size;
+  uint64_t file_bytes;     /* size of a model file */
+  uint64_t metadata_bytes; /* bytes of the file that are not tensor data */
+  uint64_t depth;          /* nested messages that hold a graph */
+  uint64_t nodes;          /* nodes, subgraphs and expanded functions included */
+  uint64_t tensor_bytes;   /* one tensor */
+  uint64_t total_bytes;    /* all tensors of a plan */
+  uint64_t fold_bytes;     /* result of one folded constant */
+} onward_limits;
+
+typedef enum onward_log_level { ONWARD_LOG_WARNING = 1, ONWARD_LOG_INFO = 2, ONWARD_LOG_DEBUG = 3 } onward_log_level;
+
+typedef struct onward_model_options {
+  size_t struct_size;
+  onward_precision precision;
+  bool no_mmap;               /* read files into memory: for files that may change while in use */
+  bool no_passes;             /* no optimisation: every node of the file runs as it stands */
+  bool reference;             /* only the scalar reference kernels */
+  const char *disabled_passes; /* comma-separated names, or NULL */
+  int32_t stop_after_pass;    /* run only the first N passes; -1: all. For bisecting and golden dumps */
+  onward_limits limits;
+  void (*log)(void *context, onward_log_level level, const char *text);
+  void *log_context;
+} onward_model_options;
+
+ONWARD_API onward_model_options onward_model_options_default(void);
+
+/* Load an .onnx file, or a folder that holds model.onnx. On success *model is the caller's, to be freed.
+ * Errors: IO, FORMAT, MODEL, UNSUPPORTED (lists every operator that is missing), LIMIT, MEMORY. */
+ONWARD_API onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **model, onward_error *err);
+ONWARD_API void onward_model_free(onward_model *model);
+
+/* What a model wants and gives. dims[i] is -1 where free; then dim_names[i] is its name ("" when it has none). rank is -1
+ * when not known before a run. */
+typedef struct onward_value_info {
+  const char *name;
+  onward_dtype dtype;
+  int32_t rank;
+  int64_t dims[ONWARD_MAX_RANK];
+  const char *dim_names[ONWARD_MAX_RANK];
+} onward_value_info;
+
+ONWARD_API size_t onward_model_input_count(const onward_model *model);
+ONWARD_API size_t onward_model_output_count(const onward_model *model);
+/* index below the count; otherwise ARGUMENT. The strings belong to the model. */
+ONWARD_API onward_status onward_model_input(const onward_model *model, size_t index, onward_value_info *info, onward_error *err);
+ONWARD_API onward_status onward_model_output(const onward_model *model, size_t index, onward_value_info *info, onward_error *err);
+
+/* metadata_props of the file */
+ONWARD_API size_t onward_model_metadata_count(const onward_model *model);
+ONWARD_API onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key, const char **value, onward_error *err);
+
+/* A shape for one input, by name: for planning without data. */
+typedef struct onward_input_shape {
+  const char *name;
+  int32_t rank;
+  int64_t dims[ONWARD_MAX_RANK];
+} onward_input_shape;
+
+typedef enum onward_dump_format { ONWARD_DUMP_TEXT = 0, ONWARD_DUMP_JSON = 1, ONWARD_DUMP_DOT = 2 } onward_dump_format;
+
+typedef struct onward_dump_options {
+  size_t struct_size;
+  onward_dump_format format;
+  bool optimized;       /* the graph after the passes, node by node; otherwise a summary of the file's graph */
+  bool explain_fusion;  /* each attention-like candidate: fused, or not and why */
+  bool plan;            /* steps, kernels, refusals, offsets, planned and live bytes for shapes below */
+  const onward_input_shape *shapes;
+  size_t shape_count;
+} onward_dump_options;
+
+ONWARD_API onward_dump_options onward_dump_options_default(void);
+
+/* Write a description through write(context, text, length), which returns false to stop (then: IO). */
+ONWARD_API onward_status onward_model_dump(onward_model *model, const onward_dump_options *options,
+                                           bool (*write)(void *context, const char *text, size_t length), void *context,
+                                           onward_error *err);
+
+typedef struct onward_plan_info {
+  uint64_t planned_bytes; /* one arena for all activations and workspaces */
+  uint64_t live_bytes;    /* the largest sum of bytes live at any step: what no planner can go below */
+  uint64_t weight_bytes;  /* constants of the graph as it will run */
+  uint64_t steps;
+} onward_plan_info;
+
+/* Plan for the given input shapes without running. Errors: INPUT, MODEL, UNSUPPORTED, LIMIT, MEMORY. */
+ONWARD_API onward_status onward_model_plan(onward_model *model, const onward_input_shape *shapes, size_t count, int32_t threads,
+                                           onward_plan_info *info, onward_error *err);
+
+/* ---- sessions -------------------------------------------------------------------------------------------------------- */
+
+typedef struct onward_session onward_session;
+
+typedef struct onward_session_options {
+  size_t struct_size;
+  int32_t threads; /* 0: what affinity and cgroup allow. N sessions with T threads use N x T cores; 1 makes no team */
+  bool profile;    /* record the time of every step of every run */
+} onward_session_options;
+
+ONWARD_API onward_session_options onward_session_options_default(void);
+/* The model must outlive the session. */
+ONWARD_API onward_status onward_session_create(onward_model *model, const onward_session_options *options, onward_session **session,
+                                               onward_error *err);
+ONWARD_API void onward_session_free(onward_session *session);
+
+typedef struct onward_named_tensor {
+  const char *name;
+  onward_tensor tensor;
+} onward_named_tensor;
+
+typedef struct onward_state onward_state;
+
+typedef struct onward_run_options {
+  size_t struct_size;
+  onward_state *state;         /* a key-value cache; see below */
+  bool last_token_logits_only; /* with a state: logits of the last token instead of all */
+} onward_run_options;
+
+ONWARD_API onward_run_options onward_run_options_default(void);
+
+/* Run. inputs: each input of the model once, by name, borrowed for the call. outputs: name says which output is wanted; only
+ * what is wanted is computed. tensor.data == NULL asks for session memory, valid until the next run or free; otherwise it is
+ * the caller's buffer of tensor.bytes bytes, which must be large enough. On success dtype, rank, dims, bytes and data are set.
+ * Errors: INPUT (every mismatch at once), DATA, CANCELLED, MEMORY, LIMIT. After a failure the session can be used again. */
+ONWARD_API onward_status onward_session_run(onward_session *session, const onward_named_tensor *inputs, size_t input_count,
+                                            onward_named_tensor *outputs, size_t output_count, const onward_run_options *options,
+                                            onward_error *err);
+
+/* Stop the run that is going on, from any thread. It returns ONWARD_CANCELLED after the step it is in. */
+ONWARD_API void onward_session_cancel(onward_session *session);
+
+typedef struct onward_session_stats {
+  uint64_t runs;
+  uint64_t plans_built;        /* since the session was made */
+  uint64_t plans_rebound;      /* shapes that an existing plan took over */
+  uint64_t plans_cached;
+  uint64_t primitives_created; /* oneDNN primitives made for this session's plans and weights */
+  uint64_t arena_bytes;
+} onward_session_stats;
+
+ONWARD_API onward_session_stats onward_session_get_stats(const onward_session *session);
+
+/* The recorded steps as Chrome trace JSON. Errors: ARGUMENT when the session was made without profile. */
+ONWARD_API onward_status onward_session_profile(const onward_session *session,
+                                                bool (*write)(void *context, const char *text, size_t length), void *context,
+                                                onward_error *err);
+
+/* ---- state: a key-value cache kept in place -------------------------------------------------------------------------- */
+/* Declared so that programs can be written against it; every call answers ONWARD_UNSUPPORTED until it is built. */
+
+/* Room for at most capacity tokens. */
+ONWARD_API onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state, onward_error *err);
+ONWARD_API void onward_state_free(onward_state *state);
+/* Tokens held; -1 for NULL. */
+ONWARD_API int64_t onward_state_length(const onward_state *state);
+ONWARD_API onward_status onward_state_truncate(onward_state *state, int64_t length, onward_error *err);
+/* Row i becomes what row rows[i] was (beam search). */
+ONWARD_API onward_status onward_state_reorder(onward_state *state, const int64_t *rows, size_t count, onward_error *err);
+ONWARD_API onward_status onward_state_clone(const onward_state *state, onward_state **copy, onward_error *err);
+/* A dense copy of one cached tensor, by its 'present' output name; free data with onward_free. */
+ONWARD_API onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor, onward_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

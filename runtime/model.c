@@ -1,0 +1,235 @@
+/* Loading: file -> graph -> variant (inference, passes, validation) -> model. */
+#include "runtime/model.h"
+
+#include <string.h>
+
+#include "base/os.h"
+#include "graph/infer.h"
+#include "graph/pass.h"
+#include "ops/ops.h"
+
+onward_model_options onward_model_options_default(void) {
+  return (onward_model_options){.struct_size = sizeof(onward_model_options),
+                                .stop_after_pass = -1,
+                                .limits = {.struct_size = sizeof(onward_limits)}};
+}
+
+void ow_model_log(const onward_model *model, onward_log_level level, const char *text) {
+  if (model->options.log)
+    model->options.log(model->options.log_context, level, text);
+}
+
+static void warn_from_load(void *context, const char *text) { ow_model_log(context, ONWARD_LOG_WARNING, text); }
+
+void ow_variant_free(const ow_allocator *a, ow_variant *variant) {
+  if (!variant)
+    return;
+  ow_graph_free(variant->graph);
+  ow_dims_free(variant->dims);
+  ow_free(a, variant);
+}
+
+static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *explain, onward_error *err) {
+  OW_TRY(ow_infer_graph(graph, err));
+  ow_pass_context context = {.graph = graph,
+                             .registry = model->registry,
+                             .fold_bytes = model->options.limits.fold_bytes ? model->options.limits.fold_bytes : (uint64_t)64 << 20,
+                             .explain = explain,
+                             .err = err};
+  const ow_pass_options options = {.none = model->options.no_passes,
+                                   .disabled = model->options.disabled_passes,
+                                   .stop_after = model->options.stop_after_pass};
+  OW_TRY(ow_passes_run(&context, &options));
+  return ow_graph_validate(graph, err);
+}
+
+onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explain, ow_variant **out, onward_error *err) {
+  const ow_allocator *const a = model->allocator;
+  onward_status status = ONWARD_MEMORY;
+  ow_variant *variant = ow_alloc_zero(a, 1, sizeof *variant);
+  if (variant)
+    variant->dims = ow_dims_create(a);
+  if (variant && variant->dims)
+    variant->graph = ow_graph_clone(model->file_graph, variant->dims);
+  if (!variant || !variant->graph) {
+    (void)ow_fail(err, status, "no memory for the graph");
+    goto fail;
+  }
+  variant->assume = assume;
+  variant->graph->assume = assume;
+  variant->graph->weights = &model->weights;
+  status = ow_infer_inputs(variant->graph, assume, err);
+  if (status == ONWARD_OK)
+    status = optimise(model, variant->graph, explain, err);
+  if (status != ONWARD_OK)
+    goto fail;
+  *out = variant;
+  return ONWARD_OK;
+fail:
+  ow_variant_free(a, variant);
+  return status;
+}
+
+onward_status ow_model_doubting(onward_model *model, const ow_variant **out, onward_error *err) {
+  onward_status status = ONWARD_OK;
+  ow_mutex_lock(&model->lock);
+  if (!model->doubting)
+    status = ow_variant_create(model, false, NULL, &model->doubting, err);
+  *out = model->doubting;
+  ow_mutex_unlock(&model->lock);
+  return status;
+}
+
+/* ---- what the model wants and gives ---------------------------------------------------------------------------------- */
+
+typedef struct text_sink {
+  char text[128];
+  size_t length;
+} text_sink;
+
+static bool sink_write(void *context, const char *text, size_t length) {
+  text_sink *const s = context;
+  const size_t room = sizeof s->text - 1 - s->length, n = length < room ? length : room;
+  memcpy(s->text + s->length, text, n);
+  s->text[s->length += n] = '\0';
+  return true;
+}
+
+static bool describe_value(onward_model *model, const char *name, const ow_type *type, onward_value_info *info) {
+  *info = (onward_value_info){.name = ow_arena_strdup(&model->info_arena, name), .dtype = type->dtype, .rank = type->shape.rank};
+  if (!info->name)
+    return false;
+  for (int32_t d = 0; d < type->shape.rank; d++) {
+    const ow_dim dim = type->shape.dims[d];
+    info->dims[d] = ow_dim_is_const(dim) ? dim.k : -1;
+    text_sink sink = {.text = ""};
+    ow_out out = {sink_write, &sink, false};
+    if (!ow_dim_is_const(dim))
+      ow_dim_print(model->trusting->dims, dim, &out);
+    if (!(info->dim_names[d] = ow_arena_strdup(&model->info_arena, sink.text)))
+      return false;
+  }
+  return true;
+}
+
+static onward_status describe_model(onward_model *model, onward_error *err) {
+  const ow_graph *const g = model->trusting->graph;
+  model->inputs = ow_arena_zero(&model->info_arena, g->input_count, sizeof *model->inputs);
+  model->outputs = ow_arena_zero(&model->info_arena, g->output_count, sizeof *model->outputs);
+  bool ok = model->inputs && model->outputs;
+  for (size_t i = 0; ok && i < g->input_count; i++)
+    ok = describe_value(model, g->inputs[i]->name, &g->inputs[i]->type, &model->inputs[i]);
+  for (size_t i = 0; ok && i < g->output_count; i++)
+    ok = describe_value(model, g->outputs[i].name, &g->outputs[i].value->type, &model->outputs[i]);
+  return ok ? ONWARD_OK : ow_fail(err, ONWARD_MEMORY, "no memory for the model's description");
+}
+
+size_t onward_model_input_count(const onward_model *model) { return model ? model->trusting->graph->input_count : 0; }
+size_t onward_model_output_count(const onward_model *model) { return model ? model->trusting->graph->output_count : 0; }
+
+onward_status onward_model_input(const onward_model *model, size_t index, onward_value_info *info, onward_error *err) {
+  if (!model || !info || index >= onward_model_input_count(model))
+    return ow_fail(err, ONWARD_ARGUMENT, "there is no input %zu", index);
+  *info = model->inputs[index];
+  return ONWARD_OK;
+}
+
+onward_status onward_model_output(const onward_model *model, size_t index, onward_value_info *info, onward_error *err) {
+  if (!model || !info || index >= onward_model_output_count(model))
+    return ow_fail(err, ONWARD_ARGUMENT, "there is no output %zu", index);
+  *info = model->outputs[index];
+  return ONWARD_OK;
+}
+
+size_t onward_model_metadata_count(const onward_model *model) { return model ? model->file_graph->metadata_count : 0; }
+
+onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key, const char **value, onward_error *err) {
+  if (!model || !key || !value || index >= model->file_graph->metadata_count)
+    return ow_fail(err, ONWARD_ARGUMENT, "there is no metadata %zu", index);
+  *key = model->file_graph->metadata[index].key;
+  *value = model->file_graph->metadata[index].value;
+  return ONWARD_OK;
+}
+
+/* ---- load and free --------------------------------------------------------------------------------------------------- */
+
+static onward_status read_options(onward_model *model, const onward_model_options *options, onward_error *err) {
+  model->options = onward_model_options_default();
+  if (!options)
+    return ONWARD_OK;
+  if (options->struct_size == 0)
+    return ow_fail(err, ONWARD_ARGUMENT, "options.struct_size is 0: start from onward_model_options_default()");
+  memcpy(&model->options, options, options->struct_size < sizeof *options ? options->struct_size : sizeof *options);
+  if (model->options.precision != ONWARD_PRECISION_F32)
+    return ow_fail(err, ONWARD_UNSUPPORTED, "precision bf16 and auto are not built yet; use f32");
+  if (model->options.disabled_passes) {
+    model->options.disabled_passes = ow_arena_strdup(&model->info_arena, model->options.disabled_passes);
+    if (!model->options.disabled_passes)
+      return ow_fail(err, ONWARD_MEMORY, "no memory for the options");
+  }
+  return ONWARD_OK;
+}
+
+static onward_status load(onward_model *model, const char *path, onward_error *err) {
+  const ow_load_options options = {.no_mmap = model->options.no_mmap,
+                                   .limits = model->options.limits,
+                                   .allocator = model->allocator,
+                                   .warn = warn_from_load,
+                                   .warn_context = model};
+  if (!(model->registry = ow_registry_create(model->allocator)) || !(model->file_dims = ow_dims_create(model->allocator)))
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
+  OW_TRY(ow_ops_register(model->registry, err));
+  OW_TRY(ow_load_file(path, &options, &model->weights, model->file_dims, &model->source, &model->file_graph, err));
+  onward_status status = ow_graph_resolve(model->file_graph, model->registry, err);
+  if (status == ONWARD_OK)
+    status = ow_variant_create(model, true, NULL, &model->trusting, err);
+  if (status != ONWARD_OK) {
+    ow_error_prefix(err, "%s", model->title);
+    return status;
+  }
+  return describe_model(model, err);
+}
+
+onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **out, onward_error *err) {
+  const ow_allocator *const a = &ow_allocator_default;
+  if (!path || !out)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_model_load needs a path and a place for the model");
+  onward_model *const model = ow_alloc_zero(a, 1, sizeof *model);
+  if (!model)
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
+  model->allocator = a;
+  ow_arena_init(&model->weights, a);
+  ow_arena_init(&model->info_arena, a);
+  ow_packed_init(&model->packed, a);
+  ow_mutex_init(&model->lock);
+  onward_status status = ONWARD_OK;
+  if (!(model->title = ow_strdup(a, path)))
+    status = ow_fail(err, ONWARD_MEMORY, "no memory for the model");
+  if (status == ONWARD_OK)
+    status = read_options(model, options, err);
+  if (status == ONWARD_OK)
+    status = load(model, path, err);
+  if (status == ONWARD_OK)
+    *out = model;
+  else
+    onward_model_free(model);
+  return status;
+}
+
+void onward_model_free(onward_model *model) {
+  if (!model)
+    return;
+  const ow_allocator *const a = model->allocator;
+  ow_packed_free(&model->packed);
+  ow_variant_free(a, model->trusting);
+  ow_variant_free(a, model->doubting);
+  ow_graph_free(model->file_graph);
+  ow_dims_free(model->file_dims);
+  ow_registry_free(model->registry);
+  ow_arena_free(&model->weights);
+  ow_arena_free(&model->info_arena);
+  ow_source_free(model->source);
+  ow_mutex_destroy(&model->lock);
+  ow_free(a, model->title);
+  ow_free(a, model);
+}

@@ -1,0 +1,39 @@
+#include "runtime/packed.h"
+
+void ow_packed_init(ow_packed_cache *cache, const ow_allocator *a) { *cache = (ow_packed_cache){.allocator = a}; }
+
+onward_status ow_packed_get(ow_packed_cache *cache, const ow_kernel *kernel, const ow_args *a, size_t slot, const void **out, bool *made,
+                            onward_error *err) {
+  const uint32_t variant = kernel->pack_variant ? kernel->pack_variant(a, slot) : 0;
+  const void *const source = a->in[slot]->data;
+  *made = false;
+  for (size_t i = 0; i < cache->count; i++) {
+    const ow_packed_entry *const e = &cache->entries[i];
+    if (e->source == source && e->pack == kernel->pack && e->variant == variant) {
+      *out = e->packed.data;
+      return ONWARD_OK;
+    }
+  }
+  if (!ow_reserve(cache->allocator, &cache->entries, &cache->capacity, cache->count, cache->count + 1, sizeof *cache->entries))
+    return ow_fail(err, ONWARD_MEMORY, "no memory for packed weights");
+  ow_packed packed = {0};
+  OW_TRY(kernel->pack(a, slot, &packed, err));
+  cache->entries[cache->count++] = (ow_packed_entry){source, kernel->pack, variant, packed};
+  cache->bytes += packed.bytes;
+  cache->primitives += packed.primitives;
+  *made = true;
+  *out = packed.data;
+  return ONWARD_OK;
+}
+
+void ow_packed_free(ow_packed_cache *cache) {
+  for (size_t i = 0; i < cache->count; i++) {
+    const ow_packed *const p = &cache->entries[i].packed;
+    if (p->free)
+      p->free(cache->allocator, p->data);
+    else
+      ow_free(cache->allocator, p->data);
+  }
+  ow_free(cache->allocator, cache->entries);
+  *cache = (ow_packed_cache){.allocator = cache->allocator};
+}

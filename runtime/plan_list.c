@@ -1,0 +1,127 @@
+/* The list of plans, bounded in bytes, most recently used first.
+ *
+ * A shape that is not bound to any plan is taken over by a plan with spare room when one fits. Otherwise a plan is built: with
+ * spare room when the shape differs from the last one only by dims that grew a little, as the past of a decoder does. */
+#include <string.h>
+
+#include "base/os.h"
+#include "runtime/session.h"
+
+#define GROWTH_STEP INT64_C(64)
+
+static void move_to_front(onward_session *session, size_t index) {
+  ow_plan *const plan = session->plans[index];
+  memmove(session->plans + 1, session->plans, index * sizeof *session->plans);
+  session->plans[0] = plan;
+}
+
+static void remove_plan(onward_session *session, size_t index) {
+  ow_plan_free(session->plans[index]);
+  memmove(session->plans + index, session->plans + index + 1, (session->plan_count - index - 1) * sizeof *session->plans);
+  session->plan_count--;
+}
+
+void ow_session_drop_plans(onward_session *session) {
+  while (session->plan_count)
+    remove_plan(session, session->plan_count - 1);
+}
+
+static void keep_within(onward_session *session, size_t bytes) {
+  size_t total = 0;
+  for (size_t i = 0; i < session->plan_count; i++) {
+    total += session->plans[i]->cost;
+    if (i > 0 && total > bytes) {
+      while (session->plan_count > i)
+        remove_plan(session, session->plan_count - 1);
+      return;
+    }
+  }
+}
+
+/* Like the plan's shapes but for dims that grew by at most one step: room gets them rounded up, all by the same amount, so that
+ * dims which grow together (past, mask) still fit each other. */
+static bool growth(const onward_session *session, const ow_plan *last, const onward_input_shape *shapes, onward_input_shape *room) {
+  const ow_graph *const g = session->variant->graph;
+  int64_t largest = 0;
+  if (last->variant != session->variant)
+    return false;
+  for (size_t i = 0; i < g->input_count; i++) {
+    if (shapes[i].rank != last->bound[i].rank)
+      return false;
+    for (int32_t d = 0; d < shapes[i].rank; d++) {
+      const int64_t more = shapes[i].dims[d] - last->bound[i].dims[d];
+      if (more < 0 || more > GROWTH_STEP)
+        return false;
+      if (more > 0 && shapes[i].dims[d] > largest)
+        largest = shapes[i].dims[d];
+    }
+  }
+  if (!largest)
+    return false;
+  const int64_t step = largest / 4 > GROWTH_STEP ? largest / 4 : GROWTH_STEP;
+  const int64_t spare = (largest + step - 1) / step * step - largest;
+  for (size_t i = 0; i < g->input_count; i++) {
+    room[i] = shapes[i];
+    for (int32_t d = 0; d < shapes[i].rank; d++)
+      if (shapes[i].dims[d] != last->bound[i].dims[d])
+        room[i].dims[d] += spare;
+  }
+  return true;
+}
+
+static onward_status build(onward_session *session, const onward_input_shape *shapes, const onward_input_shape *room, ow_plan **plan,
+                           onward_error *err) {
+  ow_plan_request request = {session->model, session->variant, session->threads, session->wanted, shapes, room};
+  bool broken = false;
+  *plan = NULL;
+  if (room && ow_plan_create(&request, plan, &broken, NULL) == ONWARD_OK && *plan)
+    return ONWARD_OK;
+  request.room = NULL;
+  OW_TRY(ow_plan_create(&request, plan, &broken, err));
+  if (!broken)
+    return ONWARD_OK;
+  if (!session->warned)
+    ow_model_log(session->model, ONWARD_LOG_WARNING,
+                 "the shapes given do not fit the names of the model's dimensions; going on without trusting the names");
+  session->warned = true;
+  OW_TRY(ow_model_doubting(session->model, &request.variant, err));
+  OW_TRY(ow_plan_create(&request, plan, &broken, err));
+  return broken ? ow_fail(err, ONWARD_INTERNAL, "a plan without assumptions broke one") : ONWARD_OK;
+}
+
+onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **out, onward_error *err) {
+  for (size_t i = 0; i < session->plan_count; i++)
+    if (ow_plan_bound_to(session->plans[i], session->plans[i]->variant, session->wanted, shapes)) {
+      move_to_front(session, i);
+      *out = session->plans[0];
+      return ONWARD_OK;
+    }
+  for (size_t i = 0; i < session->plan_count;) {
+    if (session->plans[i]->grows && memcmp(session->plans[i]->wanted, session->wanted, session->variant->graph->output_count) == 0) {
+      if (ow_plan_rebind(session->plans[i], shapes)) {
+        session->stats.plans_rebound++;
+        move_to_front(session, i);
+        *out = session->plans[0];
+        return ONWARD_OK;
+      }
+      if (session->plans[i]->invalid) {
+        remove_plan(session, i);
+        continue;
+      }
+    }
+    i++;
+  }
+  if (!ow_reserve(session->allocator, &session->plans, &session->plan_capacity, session->plan_count, session->plan_count + 1,
+                  sizeof *session->plans))
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the plan list");
+  const bool grew = session->plan_count && growth(session, session->plans[0], shapes, session->room);
+  ow_plan *plan;
+  OW_TRY(build(session, shapes, grew ? session->room : NULL, &plan, err));
+  session->stats.plans_built++;
+  session->stats.primitives_created += plan->primitives;
+  session->plans[session->plan_count++] = plan;
+  move_to_front(session, session->plan_count - 1);
+  keep_within(session, OW_PLAN_LIST_BYTES);
+  *out = plan;
+  return ONWARD_OK;
+}

@@ -1,0 +1,323 @@
+#include "runtime/session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+onward_session_options onward_session_options_default(void) {
+  return (onward_session_options){.struct_size = sizeof(onward_session_options)};
+}
+
+onward_run_options onward_run_options_default(void) { return (onward_run_options){.struct_size = sizeof(onward_run_options)}; }
+
+onward_status onward_session_create(onward_model *model, const onward_session_options *options, onward_session **out, onward_error *err) {
+  if (!model || !out)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_session_create needs a model and a place for the session");
+  const ow_allocator *const a = model->allocator;
+  onward_session *const s = ow_alloc_zero(a, 1, sizeof *s);
+  if (!s)
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
+  const size_t inputs = model->trusting->graph->input_count + 1, outputs = model->trusting->graph->output_count + 1;
+  s->model = model;
+  s->allocator = a;
+  s->options = onward_session_options_default();
+  if (options)
+    memcpy(&s->options, options, options->struct_size < sizeof *options ? options->struct_size : sizeof *options);
+  s->threads = s->options.threads > 0 ? s->options.threads : ow_thread_default();
+  s->variant = model->trusting;
+  s->profile.allocator = a;
+  s->shapes = ow_alloc_zero(a, inputs, sizeof *s->shapes);
+  s->room = ow_alloc_zero(a, inputs, sizeof *s->room);
+  s->given = ow_alloc_zero(a, inputs, sizeof *s->given);
+  s->wanted = ow_alloc_zero(a, outputs, sizeof *s->wanted);
+  if (!s->shapes || !s->room || !s->given || !s->wanted) {
+    onward_session_free(s);
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
+  }
+  *out = s;
+  return ONWARD_OK;
+}
+
+void onward_session_free(onward_session *s) {
+  if (!s)
+    return;
+  ow_session_drop_plans(s);
+  ow_free(s->allocator, s->plans);
+  ow_free(s->allocator, s->arena);
+  ow_free(s->allocator, s->copies);
+  ow_free(s->allocator, s->shapes);
+  ow_free(s->allocator, s->room);
+  ow_free(s->allocator, s->given);
+  ow_free(s->allocator, s->wanted);
+  ow_profile_free(&s->profile);
+  ow_free(s->allocator, s);
+}
+
+void onward_session_cancel(onward_session *s) {
+  if (s)
+    atomic_store(&s->cancelled, true);
+}
+
+onward_session_stats onward_session_get_stats(const onward_session *s) {
+  onward_session_stats stats = s ? s->stats : (onward_session_stats){0};
+  if (s) {
+    stats.plans_cached = s->plan_count;
+    stats.arena_bytes = s->arena_bytes;
+  }
+  return stats;
+}
+
+onward_status onward_session_profile(const onward_session *s, bool (*write)(void *, const char *, size_t), void *context, onward_error *err) {
+  if (!s || !write || !s->options.profile)
+    return ow_fail(err, ONWARD_ARGUMENT, "the session was not made with options.profile");
+  ow_out out = {write, context, false};
+  ow_profile_write(&s->profile, &out);
+  return ow_out_status(&out, err);
+}
+
+/* ---- what a run is given ---------------------------------------------------------------------------------------------------- */
+
+typedef struct mismatches {
+  char text[ONWARD_ERROR_MESSAGE_SIZE];
+  size_t length;
+} mismatches;
+
+static void mismatch(mismatches *m, const char *format, ...) OW_PRINTF(2, 3);
+static void mismatch(mismatches *m, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  if (m->length && m->length + 2 < sizeof m->text) {
+    memcpy(m->text + m->length, "; ", 3);
+    m->length += 2;
+  }
+  const int n = vsnprintf(m->text + m->length, sizeof m->text - m->length, format, args);
+  if (n > 0)
+    m->length = m->length + (size_t)n < sizeof m->text ? m->length + (size_t)n : sizeof m->text - 1;
+  va_end(args);
+}
+
+/* "float32 [8,?]" */
+static void type_text(char *buffer, size_t size, onward_dtype dtype, int32_t rank, const int64_t *dims, const char *const *names) {
+  int at = snprintf(buffer, size, "%s [", onward_dtype_name(dtype));
+  for (int32_t d = 0; d < rank && at > 0 && (size_t)at < size; d++) {
+    const char *const comma = d ? "," : "";
+    if (dims[d] >= 0)
+      at += snprintf(buffer + at, size - (size_t)at, "%s%lld", comma, (long long)dims[d]);
+    else
+      at += snprintf(buffer + at, size - (size_t)at, "%s%s", comma, names && names[d] && names[d][0] ? names[d] : "?");
+  }
+  if (at > 0 && (size_t)at < size)
+    (void)snprintf(buffer + at, size - (size_t)at, "]");
+}
+
+static void list_names(char *buffer, size_t size, const onward_value_info *infos, size_t count) {
+  int at = 0;
+  buffer[0] = '\0';
+  for (size_t i = 0; i < count && at >= 0 && (size_t)at < size; i++)
+    at += snprintf(buffer + at, size - (size_t)at, "%s%s", i ? ", " : "", infos[i].name);
+}
+
+static void check_input(mismatches *m, const onward_value_info *want, const onward_tensor *got) {
+  char a[160], b[160];
+  size_t bytes = 0;
+  bool ok = got->dtype == want->dtype && (want->rank < 0 || got->rank == want->rank) && got->rank >= 0 && got->rank <= ONWARD_MAX_RANK;
+  for (int32_t d = 0; ok && d < want->rank; d++)
+    ok = got->dims[d] >= 0 && (want->dims[d] < 0 || got->dims[d] == want->dims[d]);
+  if (!ok) {
+    type_text(a, sizeof a, want->dtype, want->rank < 0 ? 0 : want->rank, want->dims, want->dim_names);
+    type_text(b, sizeof b, got->dtype, got->rank < 0 || got->rank > ONWARD_MAX_RANK ? 0 : got->rank, got->dims, NULL);
+    mismatch(m, "input '%s': want %s, got %s", want->name, a, b);
+  } else if (!ow_tensor_size(got->dtype, got->rank, got->dims, &bytes)) {
+    mismatch(m, "input '%s': its shape is too large", want->name);
+  } else if (got->bytes != bytes) {
+    mismatch(m, "input '%s': its shape needs %zu bytes, got %zu", want->name, bytes, got->bytes);
+  } else if (bytes && !got->data) {
+    mismatch(m, "input '%s': data is NULL", want->name);
+  } else if (bytes && (uintptr_t)got->data % (ow_dtype_size(got->dtype) ? ow_dtype_size(got->dtype) : 1)) {
+    mismatch(m, "input '%s': data is not aligned to its element size", want->name);
+  }
+}
+
+static onward_status take_inputs(onward_session *s, const onward_named_tensor *inputs, size_t count, onward_error *err) {
+  const size_t want = onward_model_input_count(s->model);
+  mismatches m = {.length = 0};
+  char names[256];
+  list_names(names, sizeof names, s->model->inputs, want);
+  for (size_t i = 0; i < want; i++)
+    s->given[i] = NULL;
+  for (size_t k = 0; k < count; k++) {
+    size_t i = 0;
+    while (i < want && (!inputs[k].name || strcmp(inputs[k].name, s->model->inputs[i].name) != 0))
+      i++;
+    if (i == want)
+      mismatch(&m, "no input '%s'; inputs are %s", inputs[k].name ? inputs[k].name : "(null)", names);
+    else if (s->given[i])
+      mismatch(&m, "input '%s' is given twice", inputs[k].name);
+    else
+      s->given[i] = &inputs[k];
+  }
+  for (size_t i = 0; i < want; i++) {
+    if (!s->given[i]) {
+      mismatch(&m, "input '%s' is missing", s->model->inputs[i].name);
+      continue;
+    }
+    const onward_tensor *const t = &s->given[i]->tensor;
+    check_input(&m, &s->model->inputs[i], t);
+    s->shapes[i].name = s->model->inputs[i].name;
+    s->shapes[i].rank = t->rank;
+    if (t->rank >= 0 && t->rank <= ONWARD_MAX_RANK)
+      memcpy(s->shapes[i].dims, t->dims, sizeof t->dims);
+  }
+  return m.length ? ow_fail(err, ONWARD_INPUT, "%s", m.text) : ONWARD_OK;
+}
+
+static onward_status take_outputs(onward_session *s, const onward_named_tensor *outputs, size_t count, onward_error *err) {
+  const size_t have = onward_model_output_count(s->model);
+  memset(s->wanted, 0, (have + 1) * sizeof *s->wanted);
+  for (size_t k = 0; k < count; k++) {
+    size_t o = 0;
+    while (o < have && (!outputs[k].name || strcmp(outputs[k].name, s->model->outputs[o].name) != 0))
+      o++;
+    if (o == have) {
+      char names[256];
+      list_names(names, sizeof names, s->model->outputs, have);
+      return ow_fail(err, ONWARD_INPUT, "no output '%s'; outputs are %s", outputs[k].name ? outputs[k].name : "(null)", names);
+    }
+    s->wanted[o] = true;
+  }
+  return ONWARD_OK;
+}
+
+/* ---- what a run hands out ----------------------------------------------------------------------------------------------------- */
+
+/* An output that is an input or a constant has no bytes of its own in the arena. */
+static bool owns_bytes(const ow_plan *plan, const ow_value *v) { return v->producer && plan->external[v->index] == OW_NO_ALIAS; }
+
+static const ow_value *output_value(const onward_session *s, const ow_plan *plan, const char *name) {
+  for (size_t o = 0; o < onward_model_output_count(s->model); o++)
+    if (strcmp(name, s->model->outputs[o].name) == 0)
+      return plan->variant->graph->outputs[o].value;
+  return NULL;
+}
+
+static onward_status reserve_copies(onward_session *s, size_t bytes, onward_error *err) {
+  if (bytes <= s->copies_bytes)
+    return ONWARD_OK;
+  ow_free(s->allocator, s->copies);
+  s->copies_bytes = 0;
+  if (!(s->copies = ow_alloc(s->allocator, bytes)))
+    return ow_fail(err, ONWARD_MEMORY, "no memory for outputs (%zu bytes)", bytes);
+  s->copies_bytes = bytes;
+  return ONWARD_OK;
+}
+
+static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_named_tensor *outputs, size_t count, onward_error *err) {
+  size_t copied = 0;
+  for (size_t k = 0; k < count; k++) {
+    const ow_value *const v = output_value(s, plan, outputs[k].name);
+    const onward_tensor *const t = &plan->tensors[v->index];
+    size_t bytes;
+    if (outputs[k].tensor.data && outputs[k].tensor.bytes < t->bytes)
+      return ow_fail(err, ONWARD_INPUT, "output '%s' needs %zu bytes, its buffer has %zu", outputs[k].name, t->bytes, outputs[k].tensor.bytes);
+    if (!outputs[k].tensor.data && !owns_bytes(plan, v) && ow_size_align(t->bytes, OW_ALIGNMENT, &bytes))
+      copied += bytes;
+  }
+  OW_TRY(reserve_copies(s, copied, err));
+  copied = 0;
+  for (size_t k = 0; k < count; k++) {
+    const ow_value *const v = output_value(s, plan, outputs[k].name);
+    onward_tensor t = plan->tensors[v->index];
+    const void *const bytes = t.data;
+    if (outputs[k].tensor.data) {
+      t.data = outputs[k].tensor.data;
+    } else if (!owns_bytes(plan, v)) {
+      t.data = (char *)s->copies + copied;
+      copied += (t.bytes + OW_ALIGNMENT - 1) / OW_ALIGNMENT * OW_ALIGNMENT;
+    }
+    if (t.data != bytes && t.bytes)
+      memcpy(t.data, bytes, t.bytes);
+    outputs[k].tensor = t;
+  }
+  return ONWARD_OK;
+}
+
+/* ---- run ------------------------------------------------------------------------------------------------------------------------ */
+
+static onward_status place_first(onward_session *s, ow_plan *plan, onward_error *err) {
+  ow_segment *const first = &plan->segments[0];
+  if (first->arena_bytes > s->arena_bytes) {
+    ow_free(s->allocator, s->arena);
+    s->arena_bytes = 0;
+    if (!(s->arena = ow_alloc(s->allocator, first->arena_bytes)))
+      return ow_fail(err, ONWARD_MEMORY, "no memory for activations (%zu bytes)", first->arena_bytes);
+    s->arena_bytes = first->arena_bytes;
+  }
+  if (plan->base != s->arena || !plan->base)
+    ow_plan_place(plan, first, s->arena);
+  plan->base = s->arena;
+  return ONWARD_OK;
+}
+
+static void set_inputs(onward_session *s, ow_plan *plan) {
+  const ow_graph *const g = plan->variant->graph;
+  for (size_t i = 0; i < g->input_count; i++) {
+    plan->tensors[g->inputs[i]->index].data = s->given[i]->tensor.data;
+    plan->ready[g->inputs[i]->index] = true;
+  }
+}
+
+/* Views of memory that is not in the segment's arena follow what they show. */
+static void set_views(ow_plan *plan, const ow_segment *segment) {
+  for (size_t n = segment->first_node; n < segment->end_node; n++)
+    for (size_t o = 0; o < plan->nodes[n]->output_count; o++) {
+      const ow_value *const v = plan->nodes[n]->outputs[o];
+      if (v && plan->external[v->index] != OW_NO_ALIAS)
+        plan->tensors[v->index].data = plan->tensors[plan->external[v->index]].data;
+    }
+}
+
+static void set_ready(ow_plan *plan, const ow_segment *segment, bool ready) {
+  for (size_t n = segment->first_node; n < segment->end_node; n++)
+    for (size_t o = 0; o < plan->nodes[n]->output_count; o++)
+      if (plan->nodes[n]->outputs[o])
+        plan->ready[plan->nodes[n]->outputs[o]->index] = ready;
+}
+
+static onward_status run_plan(onward_session *s, ow_plan *plan, onward_error *err) {
+  OW_TRY(place_first(s, plan, err));
+  set_inputs(s, plan);
+  onward_status status = ONWARD_OK;
+  for (size_t k = 0;; k++) {
+    if (k > 0)
+      status = ow_plan_next_segment(plan, k, err);
+    if (status != ONWARD_OK)
+      break;
+    set_views(plan, &plan->segments[k]);
+    if ((status = ow_execute(s, &plan->segments[k], err)) != ONWARD_OK || ow_plan_ends_with(plan, k))
+      break;
+    set_ready(plan, &plan->segments[k], true);
+  }
+  const ow_graph *const g = plan->variant->graph;
+  for (size_t i = 0; i < g->input_count; i++)
+    plan->ready[g->inputs[i]->index] = false;
+  for (size_t k = 0; k < plan->segment_count; k++)
+    set_ready(plan, &plan->segments[k], false);
+  return status;
+}
+
+onward_status onward_session_run(onward_session *s, const onward_named_tensor *inputs, size_t input_count, onward_named_tensor *outputs,
+                                 size_t output_count, const onward_run_options *options, onward_error *err) {
+  if (!s || (input_count && !inputs) || (output_count && !outputs))
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_session_run needs a session and its tensors");
+  if (options && (options->state || options->last_token_logits_only))
+    return ow_fail(err, ONWARD_UNSUPPORTED, "key-value state is not built yet");
+  atomic_store(&s->cancelled, false);
+  OW_TRY(take_inputs(s, inputs, input_count, err));
+  OW_TRY(take_outputs(s, outputs, output_count, err));
+  ow_plan *plan;
+  OW_TRY(ow_session_plan(s, s->shapes, &plan, err));
+  OW_TRY(run_plan(s, plan, err));
+  OW_TRY(hand_out(s, plan, outputs, output_count, err));
+  s->stats.runs++;
+  return ONWARD_OK;
+}

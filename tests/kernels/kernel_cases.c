@@ -1,0 +1,323 @@
+/* Which shapes, attributes and values each operator is checked with. Lengths sit on both sides of every vector and tile width. */
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/kernel_run.h"
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+static const int lengths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 64, 65, 100, 257};
+
+/* ---- element by element ---------------------------------------------------------------------------------------------------- */
+
+/* Newest row of a name and domain. */
+static int32_t newest(const run_context *context, const char *domain, const char *op) {
+  const ow_op *row;
+  int32_t version = 0;
+  for (size_t i = 0; (row = ow_registry_row(context->registry, i)); i++)
+    if (strcmp(row->name, op) == 0 && strcmp(row->domain, domain) == 0 && row->since > version)
+      version = row->since;
+  return version;
+}
+
+static void unary_cases(run_context *x) {
+  static const char *const names[] = {"Abs", "Neg", "Sqrt", "Reciprocal", "Exp", "Tanh", "Erf", "Sigmoid", "Relu", "LeakyRelu", "Gelu", "Swish"};
+  for (size_t i = 0; i < COUNT(names); i++) {
+    const int32_t version = newest(x, "", names[i]);
+    if (version == 0)
+      continue;
+    for (size_t n = 0; n < COUNT(lengths); n++)
+      run_checkf(x, "", names[i], version, NULL, "f:3x%d:x", lengths[n]);
+    run_checkf(x, "", names[i], version, NULL, "f:s:p");
+    run_checkf(x, "", names[i], version, NULL, "f:40000:x");
+    run_checkf(x, "", names[i], version, NULL, "f:123x1001:n");
+  }
+  const char *const odd[] = {"f:7x33:x", "f:64x3072:n"};
+  for (size_t i = 0; i < COUNT(odd); i++) {
+    run_checkf(x, "", "Gelu", 20, "s:approximate=tanh", "%s", odd[i]);
+    run_checkf(x, "", "LeakyRelu", 16, "f:alpha=0.3", "%s", odd[i]);
+    run_checkf(x, "com.microsoft", "Gelu", 1, NULL, "%s", odd[i]);
+    run_checkf(x, "com.microsoft", "QuickGelu", 1, NULL, "%s", odd[i]);
+    run_checkf(x, "com.microsoft", "QuickGelu", 1, "f:alpha=1.0", "%s", odd[i]);
+    run_checkf(x, "com.microsoft", "FastGelu", 1, NULL, "%s", odd[i]);
+  }
+  for (size_t n = 1; n < COUNT(lengths); n++) {
+    run_checkf(x, "com.microsoft", "BiasGelu", 1, NULL, "f:5x%d:x f:%d!", lengths[n], lengths[n]);
+    run_checkf(x, "com.microsoft", "FastGelu", 1, NULL, "f:2x3x%d:n f:%d", lengths[n], lengths[n]);
+  }
+}
+
+static void binary_cases(run_context *x) {
+  static const char *const names[] = {"Add", "Sub", "Mul", "Div"};
+  for (size_t i = 0; i < COUNT(names); i++) {
+    const int32_t version = newest(x, "", names[i]);
+    for (size_t n = 0; n < COUNT(lengths); n++) {
+      const int k = lengths[n];
+      run_checkf(x, "", names[i], version, NULL, "f:3x%d:x f:3x%d:x", k, k);
+      run_checkf(x, "", names[i], version, NULL, "f:3x%d:x f:%d:x!", k, k);
+      run_checkf(x, "", names[i], version, NULL, "f:%d:x f:2x3x%d:x", k, k);
+      run_checkf(x, "", names[i], version, NULL, "f:3x%d:x f:3x1:x", k);
+      run_checkf(x, "", names[i], version, NULL, "f:3x1:x f:3x%d:x", k);
+      run_checkf(x, "", names[i], version, NULL, "f:s:x f:3x%d:x", k);
+      run_checkf(x, "", names[i], version, NULL, "f:2x1x%d:x f:5x1:x", k);
+      run_checkf(x, "", names[i], version, NULL, "f:2x%d:x f:1:x!", k);
+    }
+    run_checkf(x, "", names[i], version, NULL, "f:s f:s");
+    run_checkf(x, "", names[i], version, NULL, "f:1x1 f:1x1x1");
+    run_checkf(x, "", names[i], version, NULL, "f:50003:x f:50003:x");
+    run_checkf(x, "", names[i], version, NULL, "f:50003:x f:s:n");
+    run_checkf(x, "", names[i], version, NULL, "f:128x768:n f:768:n!");
+    run_checkf(x, "", names[i], version, NULL, "f:2x1x3x1x17 f:1x4x1x5x1");
+  }
+  run_checkf(x, "", "Pow", 15, NULL, "f:5x37:n f:s:=2!");
+  for (size_t n = 0; n < COUNT(lengths); n++)
+    run_checkf(x, "", "Sum", 13, NULL, "f:3x%d:x f:3x%d:x", lengths[n], lengths[n]);
+}
+
+static void where_cases(run_context *x) {
+  for (size_t n = 0; n < COUNT(lengths); n++) {
+    const int k = lengths[n];
+    run_checkf(x, "", "Where", 16, NULL, "b:3x%d f:3x%d:x f:3x%d:x", k, k, k);
+    run_checkf(x, "", "Where", 16, NULL, "b:3x%d f:3x%d:x f:s:x!", k, k);
+    run_checkf(x, "", "Where", 16, NULL, "b:3x%d f:s:x f:3x%d:x", k, k);
+    run_checkf(x, "", "Where", 16, NULL, "b:3x%d f:s:x f:s:n", k);
+    run_checkf(x, "", "Where", 16, NULL, "b:3x1 f:%d:x f:3x1:x", k);
+    run_checkf(x, "", "Where", 16, NULL, "b:3x1 f:3x1:x f:2x3x%d:x", k);
+    run_checkf(x, "", "Where", 16, NULL, "b:3x%d l:3x%d l:3x1", k, k);
+  }
+  run_checkf(x, "", "Where", 16, NULL, "b:2x1x64x64 f:2x4x64x64 f:s:d!");
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------------ */
+
+static void softmax_cases(run_context *x) {
+  static const char kinds[] = "nyzhdex";
+  for (size_t n = 0; n < COUNT(lengths); n++)
+    for (const char *kind = kinds; *kind; kind++) {
+      run_checkf(x, "", "Softmax", 13, NULL, "f:6x%d:%c", lengths[n], *kind);
+      run_checkf(x, "", "Softmax", 13, "i:axis=1", "f:2x5x%d:%c", lengths[n], *kind);
+      run_checkf(x, "", "Softmax", 13, "i:axis=0", "f:%dx3:%c", lengths[n], *kind);
+      run_checkf(x, "", "Softmax", 11, NULL, "f:4x%dx3:%c", lengths[n], *kind);
+    }
+  run_checkf(x, "", "Softmax", 13, NULL, "f:12x128x128:n");
+  run_checkf(x, "", "Softmax", 13, NULL, "f:2x50257:n");
+}
+
+static void norm_cases(run_context *x) {
+  for (size_t n = 0; n < COUNT(lengths); n++) {
+    const int k = lengths[n];
+    for (const char *kind = "nxyd"; *kind; kind++) {
+      run_checkf(x, "", "LayerNormalization", 17, NULL, "f:5x%d:%c f:%d f:%d!", k, *kind, k, k);
+      run_checkf(x, "", "LayerNormalization", 17, "f:epsilon=1e-12", "f:5x%d:%c f:%d!", k, *kind, k);
+      run_checkf(x, "", "RMSNormalization", 23, "f:epsilon=1e-6", "f:2x3x%d:%c f:%d!", k, *kind, k);
+      run_checkf(x, "", "SimplifiedLayerNormalization", 1, NULL, "f:2x3x%d:%c f:%d!", k, *kind, k);
+      for (const char *const *rms = (const char *const[]){"i:rms=0", "i:rms=1 f:epsilon=1e-6", NULL}; *rms; rms++) {
+        char text[128];
+        snprintf(text, sizeof text, "f:2x3x%d:%c f:2x3x%d f:%d! f:%d!", k, *kind, k, k, k);
+        run_check(x, &(run_case){"onward", "SkipNorm", 1, *rms, text, 2});
+        run_check(x, &(run_case){"onward", "SkipNorm", 1, *rms, text, 1});
+        snprintf(text, sizeof text, "f:2x3x%d:%c f:1x3x%d f:%d", k, *kind, k, k);
+        run_check(x, &(run_case){"onward", "SkipNorm", 1, *rms, text, 2});
+        snprintf(text, sizeof text, "f:2x3x%d:%c f:%d f:%d", k, *kind, k, k);
+        run_check(x, &(run_case){"onward", "SkipNorm", 1, *rms, text, 1});
+      }
+    }
+    char text[128];
+    snprintf(text, sizeof text, "f:4x%d f:%d f:%d", k, k, k);
+    run_check(x, &(run_case){"", "LayerNormalization", 17, NULL, text, 3});
+  }
+  run_checkf(x, "", "LayerNormalization", 17, "i:axis=1", "f:3x4x9:n f:4x9 f:4x9");
+  run_checkf(x, "", "LayerNormalization", 17, "i:axis=-1", "f:128x768:n f:768! f:768!");
+}
+
+static void reduce_cases(run_context *x) {
+  static const char *const names[] = {"ReduceSum", "ReduceMean", "ReduceMax"};
+  for (size_t i = 0; i < COUNT(names); i++)
+    for (size_t n = 1; n < COUNT(lengths); n++) {
+      const int k = lengths[n];
+      run_checkf(x, "", names[i], 18 - 5 * (i == 0), NULL, "f:5x%d:y l:1:=-1!", k);
+      run_checkf(x, "", names[i], 18 - 5 * (i == 0), "i:keepdims=0", "f:2x%dx5:y l:1:=1!", k);
+      run_checkf(x, "", names[i], 18 - 5 * (i == 0), "i:keepdims=0", "f:2x3x%d:n l:2:=1,2!", k);
+      run_checkf(x, "", names[i], 18 - 5 * (i == 0), NULL, "f:3x%d:n", k);
+      run_checkf(x, "", names[i], 11, "I:axes=1 i:keepdims=0", "f:2x5x%d:y", k);
+    }
+}
+
+/* ---- products -------------------------------------------------------------------------------------------------------------- */
+
+static const int sizes[][3] = {/* m, k, n */
+                               {1, 1, 1},   {1, 7, 5},    {2, 3, 33},   {3, 64, 31},  {4, 65, 32},  {5, 16, 64},  {6, 100, 48}, {7, 33, 17},
+                               {8, 128, 96}, {9, 1, 65},  {13, 257, 70}, {14, 64, 64}, {15, 40, 1},  {17, 48, 130}, {28, 31, 63}, {29, 96, 192},
+                               {33, 20, 8},  {60, 50, 40}, {64, 64, 256}, {113, 70, 36}, {130, 96, 99}, {230, 33, 47}};
+
+static void linear_cases(run_context *x) {
+  static const char *const activations[] = {"", "relu", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh", "sigmoid"};
+  char attributes[96];
+  for (size_t i = 0; i < COUNT(sizes); i++) {
+    const int m = sizes[i][0], k = sizes[i][1], n = sizes[i][2];
+    snprintf(attributes, sizeof attributes, "s:activation=%s", activations[i % COUNT(activations)]);
+    run_checkf(x, "onward", "Linear", 1, attributes, "f:%dx%d f:%dx%d:s! f:%d!", m, k, k, n, n);
+    run_checkf(x, "onward", "Linear", 1, NULL, "f:%dx%d:y f:%dx%d:s!", m, k, k, n);
+    run_checkf(x, "onward", "Linear", 1, "i:trans_b=1 s:activation=gelu", "f:2x%dx%d f:%dx%d:s! f:%d!", m, k, n, k, n);
+    run_checkf(x, "onward", "Linear", 1, NULL, "f:%dx%d f:%dx%d:s! f:%d! f:%dx%d:s! - f:%dx%d:s! f:%d!", m, k, k, n, n, k, n + 1, k, 40, 40);
+  }
+  for (size_t a = 0; a < COUNT(activations); a++) {
+    snprintf(attributes, sizeof attributes, "s:activation=%s f:activation_alpha=1.3", activations[a]);
+    run_checkf(x, "onward", "Linear", 1, attributes, "f:21x40:n f:40x67:s! f:67!");
+    run_checkf(x, "onward", "Linear", 1, attributes, "f:21x40:y f:40x67:s!");
+  }
+  run_checkf(x, "onward", "Linear", 1, NULL, "f:0x5 f:5x4! f:4!");
+  run_checkf(x, "onward", "Linear", 1, "s:activation=relu", "f:3x0 f:0x4! f:4!");
+  run_checkf(x, "onward", "Linear", 1, NULL, "f:3x5 f:5x0!");
+  run_checkf(x, "onward", "Linear", 1, NULL, "f:9 f:9x33:s! f:33!");
+  run_checkf(x, "onward", "Linear", 1, NULL, "f:20x1100 f:1100x35:s! f:35!");
+  run_checkf(x, "onward", "Linear", 1, "s:activation=gelu", "f:37x2500 f:2500x70:s! f:70!");
+  run_checkf(x, "onward", "Linear", 1, NULL, "f:2x64x384 f:384x384:s! f:384! f:384x384:s! f:384! f:384x384:s! f:384!");
+  run_checkf(x, "onward", "Linear", 1, "s:activation=gelu", "f:300x128 f:128x512:s! f:512!");
+}
+
+static void matmul_cases(run_context *x) {
+  for (size_t i = 0; i < COUNT(sizes); i++) {
+    const int m = sizes[i][0], k = sizes[i][1], n = sizes[i][2];
+    for (const char *constant = "! "; *constant; constant++) {
+      const char end[2] = {*constant == '!' ? '!' : 0, 0};
+      run_checkf(x, "", "MatMul", 13, NULL, "f:%dx%d f:%dx%d:s%s", m, k, k, n, end);
+      run_checkf(x, "", "MatMul", 13, NULL, "f:2x3x%dx%d:y f:%dx%d:n%s", m, k, k, n, end);
+      run_checkf(x, "", "MatMul", 13, NULL, "f:2x1x%dx%d f:3x%dx%d:n%s", m, k, k, n, end);
+      run_checkf(x, "", "MatMul", 13, NULL, "f:%dx%d f:4x%dx%d:n%s", m, k, k, n, end);
+      run_checkf(x, "", "MatMul", 13, NULL, "f:%d f:2x%dx%d:n%s", k, k, n, end);
+      run_checkf(x, "", "MatMul", 13, NULL, "f:3x%dx%d f:%d:n%s", m, k, k, end);
+      run_checkf(x, "", "Gemm", 13, NULL, "f:%dx%d f:%dx%d:n%s f:%d!", m, k, k, n, end, n);
+      run_checkf(x, "", "Gemm", 13, "i:transB=1 f:alpha=0.5 f:beta=2", "f:%dx%d f:%dx%d:n%s f:%dx1", m, k, n, k, end, m);
+      run_checkf(x, "", "Gemm", 13, "i:transA=1 f:beta=0", "f:%dx%d f:%dx%d:n%s f:%dx%d:x", k, m, k, n, end, m, n);
+      run_checkf(x, "", "Gemm", 13, "i:transA=1 i:transB=1", "f:%dx%d f:%dx%d:n%s f:s", k, m, n, k, end);
+      run_checkf(x, "", "Gemm", 13, "f:alpha=3", "f:%dx%d f:%dx%d:n%s", m, k, k, n, end);
+    }
+  }
+  run_checkf(x, "", "MatMul", 13, NULL, "f:7 f:7");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:0x4 f:4x3!");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:2x0x4 f:2x4x3");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:3x0 f:0x4");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:2x3x0 f:2x0x4");
+  run_checkf(x, "", "Gemm", 13, NULL, "f:3x0 f:0x4! f:4");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:2x120x1500:s f:2x1500x70:s");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:12x64x64 f:12x64x64");
+}
+
+static void conv_cases(run_context *x) {
+  static const struct {
+    const char *attributes, *inputs;
+  } cases[] = {
+      {"I:strides=4,4", "f:2x3x16x20 f:30x3x4x4:n! f:30!"},
+      {"I:strides=16,16", "f:1x3x64x64 f:48x3x16x16:s! f:48!"},
+      {"I:pads=1,1", "f:2x20x50 f:33x20x3:s! f:33!"},
+      {"I:pads=1,1 I:strides=2", "f:1x40x51:y f:40x40x3:s! f:40!"},
+      {"I:pads=1,1,1,1", "f:1x5x9x11 f:7x5x3x3:n!"},
+      {"I:pads=2,0,1,3 I:dilations=2,3 I:strides=1,2", "f:1x5x19x23 f:7x5x3x3:n! f:7"},
+      {"s:auto_pad=SAME_UPPER I:strides=2,3", "f:1x2x10x11 f:3x2x3x4:n! f:3!"},
+      {"s:auto_pad=SAME_LOWER I:strides=2,2", "f:1x2x10x11 f:3x2x4x4:n! f:3!"},
+      {"s:auto_pad=VALID", "f:1x2x10x11 f:3x2x4x4:n! f:3!"},
+      {"i:group=4 I:pads=1,1,1,1", "f:2x8x7x7 f:12x2x3x3:n! f:12!"},
+      {"i:group=6 I:pads=1,1,1,1", "f:1x6x12x12 f:6x1x3x3:n! f:6!"},
+      {"I:pads=0,1,1,1,1,0", "f:1x3x5x6x7 f:4x3x2x3x3:n! f:4!"},
+      {"I:pads=3,3", "f:1x2x1 f:3x2x7:n! f:3!"},
+      {"I:pads=-1,-1,-1,-1", "f:1x2x9x9 f:3x2x3x3:n! f:3!"},
+      {NULL, "f:1x3x1x1 f:5x3x1x1:n! f:5!"},
+      {NULL, "f:0x3x4x4 f:5x3x1x1:n! f:5!"},
+      {NULL, "f:1x0x4x4 f:5x0x2x2! f:5!"},
+      {NULL, "f:2x300x65 f:50x300x4:s! f:50!"},
+      {"I:pads=1,1", "f:1x80x300 f:96x80x3:s! f:96!"},
+  };
+  for (size_t i = 0; i < COUNT(cases); i++)
+    run_checkf(x, "", "Conv", 11, cases[i].attributes, "%s", cases[i].inputs);
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------------------- */
+
+static void attention_cases(run_context *x) {
+  static const int shapes[][6] = {/* batch, heads, kv heads, queries, keys, head size */
+                                  {1, 1, 1, 1, 1, 1},    {1, 2, 2, 1, 9, 16},   {2, 4, 2, 1, 33, 64},  {1, 2, 1, 3, 40, 24},  {2, 2, 2, 4, 4, 8},
+                                  {1, 3, 3, 13, 13, 32}, {1, 2, 2, 14, 31, 64}, {1, 2, 2, 15, 64, 65}, {2, 4, 1, 17, 16, 40}, {1, 2, 2, 29, 100, 64},
+                                  {1, 1, 1, 7, 520, 32}, {1, 2, 2, 33, 600, 16}, {1, 1, 1, 1, 1100, 64}, {1, 1, 1, 150, 150, 64}, {1, 2, 2, 40, 17, 31}};
+  static const char *const extra[] = {"", "i:causal=1", "f:softcap=2.5", "i:causal=1 s:dead_row=zero f:softcap=1", "f:keep_value=-3.5",
+                                      "i:keep_after=1 f:keep_value=-1e9", "s:dead_row=zero i:keep_after=1"};
+  for (size_t i = 0; i < COUNT(shapes); i++) {
+    const int b = shapes[i][0], h = shapes[i][1], g = shapes[i][2], s = shapes[i][3], t = shapes[i][4], d = shapes[i][5];
+    for (size_t e = 0; e < COUNT(extra); e++) {
+      char a[256];
+      snprintf(a, sizeof a, "i:heads=%d i:kv_heads=%d f:scale=%g %s", h, g, 1.0 / (1 + d / 8), extra[e]);
+      const char *const kind = strstr(extra[e], "causal") ? "n" : "y";
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:n f:%dx%dx%dx%d:n", b, h, s, d, b, g, t, d, b, g, t, d + 3);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d:%s f:%dx%dx%dx%d:n f:%dx%dx%dx%d:%s f:%dx1x1x%d:h", b, h, s, d, kind, b, g, t, d, b,
+                 g, t, d, kind, b, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d:z", b, h, s, d, b, g, t, d, b, g, t, d, b,
+                 h, s, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%d:d", b, h, s, d, b, g, t, d, b, g, t, d, s, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx1:e", b, h, s, d, b, g, t, d, b, g, t, d, s);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d - b:%dx1x%dx%d", b, h, s, d, b, g, t, d, b, g, t, d, b,
+                 s, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%d:n b:%dx1x1x%d", b, h, s, d, b, g, t, d, b, g, t,
+                 d, s, t, b, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d - b:1x1:o", b, h, s, d, b, g, t, d, b, g, t, d);
+      snprintf(a, sizeof a, "i:heads=%d i:kv_heads=%d s:q_order=BSHD s:k_order=BHDS s:v_order=BSHD s:out_order=BSHD i:out_merged=1 %s", h, g, extra[e]);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:s f:%dx%dx%dx%d", b, s, h, d, b, g, d, t, b, t, g, d);
+      snprintf(a, sizeof a, "i:heads=%d i:kv_heads=%d s:q_order=DHSB s:k_order=SDHB s:v_order=HDSB s:out_order=HDBS %s", h, g, extra[e]);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:s f:%dx%dx%dx%d", d, h, s, b, t, d, g, b, g, d, t, b);
+      if (s != t)
+        continue;
+      snprintf(a, sizeof a,
+               "i:heads=%d i:kv_heads=%d s:q_order=BSHD s:k_order=BSHD s:v_order=BSHD i:head_size=%d i:v_head_size=%d i:k_offset=%d i:v_offset=%d "
+               "s:out_order=SBHD i:out_merged=1 f:scale=0.2 %s",
+               h, g, d, d, h * d, (h + g) * d, extra[e]);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%d f:%dx%dx%d f:%dx%dx%d", b, s, (h + 2 * g) * d, b, s, (h + 2 * g) * d, b, s,
+                 (h + 2 * g) * d + 5);
+    }
+  }
+  run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x3x4 f:1x2x0x4 f:1x2x0x4");
+  run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x0x4 f:1x2x3x4 f:1x2x3x4");
+  run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:0x2x5x4 f:0x2x3x4 f:0x2x3x4");
+}
+
+void cases_all(run_context *x) {
+  unary_cases(x);
+  binary_cases(x);
+  where_cases(x);
+  softmax_cases(x);
+  norm_cases(x);
+  reduce_cases(x);
+  linear_cases(x);
+  matmul_cases(x);
+  conv_cases(x);
+  attention_cases(x);
+}
+
+/* ---- bench ----------------------------------------------------------------------------------------------------------------- */
+
+void cases_bench(run_context *x) {
+  static const int linear[][3] = {{8, 384, 384}, {128, 384, 1536}, {128, 1536, 384}, {8, 768, 768},     {128, 768, 768},
+                                  {128, 768, 3072}, {128, 3072, 768}, {197, 768, 3072}, {1024, 768, 768}, {1, 768, 3072}};
+  for (size_t i = 0; i < COUNT(linear); i++)
+    run_checkf(x, "onward", "Linear", 1, linear[i][2] > linear[i][1] ? "s:activation=gelu" : NULL, "f:%dx%d f:%dx%d:s! f:%d!", linear[i][0],
+               linear[i][1], linear[i][1], linear[i][2], linear[i][2]);
+  run_checkf(x, "onward", "Linear", 1, NULL, "f:128x768 f:768x768:s! f:768! f:768x768:s! f:768! f:768x768:s! f:768!");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:12x128x64 f:12x64x128");
+  run_checkf(x, "", "MatMul", 13, NULL, "f:512x512 f:512x512");
+  static const int attention[][4] = {{12, 8, 8, 64}, {12, 128, 128, 64}, {12, 197, 197, 64}, {12, 512, 512, 64}, {12, 128, 128, 32}, {12, 1, 512, 64}};
+  for (size_t i = 0; i < COUNT(attention); i++) {
+    const int h = attention[i][0], s = attention[i][1], t = attention[i][2], d = attention[i][3];
+    char a[256];
+    snprintf(a, sizeof a, "i:heads=%d f:scale=0.125 s:q_order=BSHD s:k_order=BSHD s:v_order=BSHD s:out_order=BSHD i:out_merged=1", h);
+    run_checkf(x, "onward", "Attention", 1, a, "f:1x%dx%dx%d f:1x%dx%dx%d f:1x%dx%dx%d f:1x1x1x%d:z", s, h, d, t, h, d, t, h, d, t);
+  }
+  run_checkf(x, "", "Softmax", 13, NULL, "f:12x128x128");
+  run_checkf(x, "", "LayerNormalization", 17, NULL, "f:128x768 f:768! f:768!");
+  run_checkf(x, "onward", "SkipNorm", 1, NULL, "f:128x768 f:128x768 f:768! f:768!");
+  run_checkf(x, "", "Gelu", 20, NULL, "f:128x3072");
+  run_checkf(x, "", "Tanh", 13, NULL, "f:128x3072");
+  run_checkf(x, "", "Exp", 13, NULL, "f:128x3072");
+  run_checkf(x, "", "Add", 14, NULL, "f:128x3072 f:128x3072");
+  run_checkf(x, "", "Add", 14, NULL, "f:128x3072 f:3072!");
+  run_checkf(x, "", "ReduceMean", 18, NULL, "f:128x768 l:1:=-1!");
+  run_checkf(x, "", "Conv", 11, "I:strides=16,16", "f:1x3x224x224 f:768x3x16x16:s! f:768!");
+  run_checkf(x, "", "Conv", 11, "I:pads=1,1", "f:1x80x3000 f:384x80x3:s! f:384!");
+}

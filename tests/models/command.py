@@ -1,0 +1,185 @@
+"""The command itself, on the models of this folder: what it prints, writes and returns."""
+import json
+import math
+import os
+import shlex
+import struct
+import subprocess
+
+import mutants
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BERT, GPT2, LLAMA = (os.path.join(HERE, d) for d in ("bert_ts14", "gpt2_ts14", "llama_ts17"))
+IDS = ["--input", "input_ids=[[5,6,7]]", "--input", "attention_mask=ones:1x3", "--input", "token_type_ids=[[0,0,1]]"]
+
+
+def read_npy(path):
+    """-> struct code, dims, values of a little-endian array"""
+    with open(path, "rb") as f:
+        data = f.read()
+    size = struct.unpack_from("<H", data, 8)[0]
+    head = eval(data[10:10 + size], {"__builtins__": {}})
+    code = {"f4": "f", "i8": "q", "i4": "i", "b1": "?"}[head["descr"][1:]]
+    return code, list(head["shape"]), list(struct.unpack(f"<{math.prod(head['shape'])}{code}", data[10 + size:]))
+
+
+def write_npy(path, tensor):
+    descr = {"f": "<f4", "q": "<i8", "?": "|b1"}[mutants.FORMATS[tensor.type]]
+    head = repr({"descr": descr, "fortran_order": False, "shape": tuple(tensor.dims)}).encode() + b"\n"
+    with open(path, "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
+        f.write(struct.pack(f"<{len(tensor.values)}{mutants.FORMATS[tensor.type]}", *tensor.values))
+
+
+def near(a, b):
+    return len(a) == len(b) and all(abs(x - y) <= 1e-5 + 1e-4 * abs(y) for x, y in zip(a, b))
+
+
+class Command:
+    def __init__(self, binary, flags, scratch):
+        self.binary, self.flags, self.scratch = binary, flags, scratch
+        self.results = {}
+
+    def call(self, *words, stdout=subprocess.PIPE):
+        p = subprocess.run([self.binary, *words, *self.flags], stdout=stdout, stderr=subprocess.PIPE, timeout=300)
+        return p.returncode, (p.stdout or b"").decode(), p.stderr.decode()
+
+    def check(self, name, ok, what=""):
+        self.results[name] = ("PASS", "") if ok else ("FAIL", str(what)[-300:])
+
+    def usage(self):
+        """Bad usage: exit code 2, one line that begins with what is wrong."""
+        for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", BERT], "generate"),
+                             (["embed", BERT, "a"], "embed"), (["run", BERT, "--plugin", "x.so"], "--plugin"), (["dump", BERT, "--format", "html"], "--format html"),
+                             (["run", BERT, "--threads", "none"], "--threads"), (["test"], "DIR"), (["run", BERT, "--limit", "love=1"], "--limit love=1"),
+                             (["run", BERT, "--input", "x=ones:1"], "no input 'x'"), (["bench", BERT, "--shape", "input_ids=1xx8"], "--shape input_ids=1xx8")):
+            code, out, err = self.call(*words)
+            self.check("usage " + " ".join(words).replace(BERT, "MODEL"), code == 2 and out == "" and err.startswith(begin) and err.count("\n") == 1, (code, err))
+        for words in (["--help"], ["--version"], *([c, "--help"] for c in ("run", "test", "dump", "check", "bench"))):
+            p = subprocess.run([self.binary, *words], capture_output=True, timeout=60)
+            self.check("help " + " ".join(words), p.returncode == 0 and p.stdout and not p.stderr, p)
+
+    def failures(self):
+        """Work that fails: exit code 1 and one line."""
+        lfs = os.path.join(self.scratch, "pointer.onnx")
+        with open(lfs, "w") as f:
+            f.write("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        for words in (["run", os.path.join(self.scratch, "absent.onnx")], ["check", lfs], ["run", BERT, "--input", "input_ids=absent.npy"],
+                      ["run", BERT, *IDS[:2], *IDS[4:], "--input", "attention_mask=ones:1x4"], ["run", BERT, *IDS, "--output-dir", lfs],
+                      ["run", BERT, *IDS[2:], "--input", "input_ids=[[5,6,99999]]"], ["run", BERT, *IDS, "--limit", "file_bytes=1000"]):
+            code, out, err = self.call(*words)
+            said = [line for line in err.splitlines() if not line.startswith("warning: ")]
+            self.check("failure " + " ".join(words).replace(HERE, ""), code == 1 and out == "" and len(said) == 1, (code, out, err))
+        with open("/dev/full", "w") as full:
+            code, _, err = self.call("run", BERT, *IDS, stdout=full)
+            self.check("failure /dev/full", code == 1 and err.count("\n") == 1, (code, err))
+
+    def suggestions(self):
+        """Missing inputs and shapes: the command line that is printed works."""
+        for model in sorted(d for d in os.listdir(HERE) if os.path.isdir(os.path.join(HERE, d)) and not d.startswith("__")):
+            path = os.path.join(HERE, model)
+            name = f"suggestion run {model}"
+            code, _, err = self.call("run", path)
+            words = shlex.split(err.partition("this would do: ")[2])
+            if code != 2 or not words:
+                self.check(name, False, (code, err))
+                continue
+            code, out, err = self.call(*words[1:])
+            self.check(name, code == 0 and out, (words, err))
+        for words in (["bench", BERT, "--seconds", "0"], ["check", BERT, "--shape", "input_ids=1x4"], ["dump", GPT2, "--plan"]):
+            code, _, err = self.call(*words)
+            again = shlex.split(err.partition("this would do: ")[2])
+            done = code == 0 or (code == 2 and again and self.call(*again[1:])[0] == 0)
+            self.check(f"suggestion {words[0]}", done, (code, err))
+
+    def inputs_and_outputs(self):
+        """Files and lists give what the data set expects; --output-dir and --json say the same."""
+        data = os.path.join(BERT, "test_data_set_1")
+        want = [mutants.Tensor(os.path.join(data, f"output_{i}.pb")) for i in range(2)]
+        given = [mutants.Tensor(os.path.join(data, f"input_{i}.pb")) for i in range(3)]
+        npy = os.path.join(self.scratch, "ids.npy")
+        write_npy(npy, given[0])
+        rows = json.dumps([given[2].values])
+        out = os.path.join(self.scratch, "out")
+        code, text, err = self.call("run", BERT, "--input", f"input_ids={npy}", "--input", f"attention_mask={data}/input_1.pb", "--input", f"token_type_ids={rows}",
+                                    "--output-dir", out, "--json")
+        self.check("run from .npy, .pb and a list", code == 0, err)
+        if code != 0:
+            return
+        with open(os.path.join(out, "outputs.json")) as f:
+            listed = json.load(f)
+        printed = json.loads(text)["outputs"]
+        self.check("outputs.json", [(e["name"], e["file"], e["dtype"], e["shape"]) for e in listed] ==
+                   [(t.name.decode(), f"{i:03}_{t.name.decode()}.npy", "float32", t.dims) for i, t in enumerate(want)], listed)
+        self.check("folder of outputs", sorted(os.listdir(out)) == sorted(["outputs.json"] + [e["file"] for e in listed]), os.listdir(out))
+        for e, p, t in zip(listed, printed, want):
+            code, dims, values = read_npy(os.path.join(out, e["file"]))
+            self.check(f"{e['file']}", code == "f" and dims == t.dims and near(values, t.values), (code, dims))
+            self.check(f"figures of {p['name']}", near([p["min"], p["max"], p["mean"], *p["first"]],
+                                                      [min(values), max(values), math.fsum(values) / len(values), *values[:8]]), p)
+
+    def measurements(self):
+        profile = os.path.join(self.scratch, "profile.json")
+        code, out, err = self.call("bench", BERT, "--shape", "input_ids=1x6", "--shape", "attention_mask=1x6", "--shape", "token_type_ids=1x6", "--seconds", "0",
+                                   "--profile", profile, "--json")
+        self.check("bench", code == 0, err)
+        if code == 0:
+            d = json.loads(out.splitlines()[-1])
+            self.check("bench: keys", set(d) == {"precision", "min_ms", "median_ms", "load_ms", "first_ms", "peak_rss_mib", "outputs"}, d)
+            self.check("bench: order of figures", 0 < d["min_ms"] <= d["median_ms"] and 0 < d["load_ms"] < d["first_ms"] and d["peak_rss_mib"] > 1, d)
+            folder = os.path.join(self.scratch, "ones")
+            self.call("run", BERT, "--input", "input_ids=ones:1x6", "--input", "attention_mask=ones:1x6", "--input", "token_type_ids=ones:1x6", "--output-dir", folder)
+            values = read_npy(os.path.join(folder, "000_last_hidden_state.npy"))[2]
+            sums = d["outputs"]["last_hidden_state"]
+            self.check("bench: sums", near([sums["sum"], sums["abs_sum"]], [math.fsum(values), math.fsum(map(abs, values))]), sums)
+            with open(profile) as f:
+                self.check("bench: profile", json.load(f))
+        code, out, err = self.call("check", BERT, "--shape", "input_ids=1x6", "--shape", "attention_mask=1x6", "--shape", "token_type_ids=1x6", "--json")
+        d = json.loads(out) if code == 0 else {}
+        self.check("check", d.get("supported") and d["planned_bytes"] > 0 and d["weight_bytes"] > 0 and len(d["inputs"]) == 3, (d, err))
+        for words in (["--format", "json"], ["--format", "dot"], ["--optimized"], ["--explain-fusion"], []):
+            code, out, err = self.call("dump", BERT, *words)
+            fine = code == 0 and (json.loads(out) if "json" in words else out.lstrip().startswith("digraph") if "dot" in words else out)
+            self.check("dump " + " ".join(words), fine, err)
+
+    def generation(self):
+        """bench --generate step by step chooses what whole sequences choose."""
+        prompt, new = 6, 4
+        for model in (GPT2, LLAMA):
+            name = f"bench --generate {os.path.basename(model)}"
+            code, out, err = self.call("bench", model, "--generate", "--prompt-tokens", str(prompt), "--new-tokens", str(new), "--json")
+            if code != 0:
+                self.check(name, False, err)
+                continue
+            d = json.loads(out.splitlines()[-1])
+            self.check(name + ": keys", set(d) == {"precision", "prefill_tok_s", "decode_tok_s", "load_ms", "first_ms", "peak_rss_mib", "argmax"}, d)
+            tokens, whole = [100 + i for i in range(prompt)], []
+            for step in range(new + 1):
+                ids = tokens + [100 + i for i in range(step)]
+                words = ["--input", f"input_ids={[ids]}", "--input", f"attention_mask=ones:1x{len(ids)}"]
+                if model == LLAMA:
+                    words += ["--input", f"position_ids={[list(range(len(ids)))]}"]
+                heads = 2 if model == LLAMA else 4
+                for layer in range(2):
+                    for kind in ("key", "value"):
+                        words += ["--input", f"past_key_values.{layer}.{kind}=ones:1x{heads}x0x8"]
+                folder = os.path.join(self.scratch, "whole")
+                code, _, err = self.call("run", model, *words, "--output-dir", folder)
+                if code != 0:
+                    self.check(name, False, err)
+                    return
+                dims, values = read_npy(os.path.join(folder, "000_logits.npy"))[1:]
+                last = values[-dims[-1]:]
+                whole.append(last.index(max(last)))
+            self.check(name, d["argmax"] == whole, (d["argmax"], whole))
+
+
+def run(binary, flags, scratch):
+    """{check: (verdict, reason)}"""
+    c = Command(binary, [f for f in flags if not f.startswith(("--rtol", "--atol"))], scratch)
+    for part in (c.usage, c.failures, c.suggestions, c.inputs_and_outputs, c.measurements, c.generation):
+        try:
+            part()
+        except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as e:
+            c.check(part.__name__, False, repr(e))
+    return c.results

@@ -1,0 +1,72 @@
+# oneDNN >= 3.2 with OpenMP: the target DNNL::dnnl. An installed one first; otherwise two Python packages, fetched by name and
+# version, checked by hash and unpacked once into .deps (or $ONWARD_DEPS_DIR). ONWARD_DNNL_PREFIX is then where they are.
+set(ONWARD_DNNL_PREFIX)
+find_package(dnnl 3.2 CONFIG QUIET)
+if(dnnl_FOUND AND (NOT DEFINED DNNL_CPU_RUNTIME OR DNNL_CPU_RUNTIME STREQUAL "OMP"))
+  message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
+  return()
+endif()
+if(NOT ONWARD_X86)
+  message(FATAL_ERROR "oneDNN 3.2 or newer was not found, and there is no package of it for this machine: use -DONWARD_WITH_DNNL=OFF.")
+endif()
+
+if(DEFINED ENV{ONWARD_DEPS_DIR})
+  set(deps $ENV{ONWARD_DEPS_DIR})
+else()
+  set(deps ${CMAKE_SOURCE_DIR}/.deps)
+endif()
+set(release 2023.2.0)
+set(ONWARD_DNNL_PREFIX ${deps}/onednn-3.2.0)
+
+# Files of the package `name` that match the patterns: what is below its data/ folder goes to `into`.
+function(onward_unpack_wheel name sha256 into) # patterns...
+  string(REPLACE "-" "_" stem ${name})
+  set(wheel ${deps}/${stem}-${release}-py2.py3-none-manylinux1_x86_64.whl)
+  if(NOT EXISTS ${wheel})
+    find_program(PYTHON3 python3)
+    if(NOT PYTHON3)
+      message(FATAL_ERROR "oneDNN 3.2 was not found, and fetching it needs python3 with pip: on Debian, apt-get install python3-pip.")
+    endif()
+    execute_process(COMMAND ${PYTHON3} -m pip --version RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
+    if(result)
+      message(FATAL_ERROR "oneDNN 3.2 was not found, and fetching it needs pip: on Debian, apt-get install python3-pip.")
+    endif()
+    message(STATUS "Fetching ${name} ${release} with pip")
+    execute_process(COMMAND ${PYTHON3} -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest ${deps} ${name}==${release}
+                    RESULT_VARIABLE result ERROR_VARIABLE text)
+    if(result OR NOT EXISTS ${wheel})
+      message(FATAL_ERROR "pip could not fetch ${name} ${release}: ${text}\n-DONWARD_WITH_DNNL=OFF builds without oneDNN.")
+    endif()
+  endif()
+  file(SHA256 ${wheel} actual)
+  if(NOT actual STREQUAL sha256)
+    message(FATAL_ERROR "${wheel} has SHA-256 ${actual}, want ${sha256}: it is not the file this project was made with.")
+  endif()
+  file(REMOVE_RECURSE ${into}.tmp)
+  file(ARCHIVE_EXTRACT INPUT ${wheel} DESTINATION ${into}.tmp PATTERNS ${ARGN})
+  file(COPY ${into}.tmp/${stem}-${release}.data/data/ DESTINATION ${into})
+  file(REMOVE_RECURSE ${into}.tmp)
+endfunction()
+
+file(MAKE_DIRECTORY ${deps})
+file(LOCK ${deps}/lock GUARD FILE TIMEOUT 600)
+if(NOT EXISTS ${ONWARD_DNNL_PREFIX}/lib/libdnnl.so.3)
+  set(part ${ONWARD_DNNL_PREFIX}.part)
+  file(REMOVE_RECURSE ${part} ${ONWARD_DNNL_PREFIX})
+  # The package holds the library three times; links take the place of two.
+  onward_unpack_wheel(onednn-cpu-gomp 2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb ${part}
+                      "*/libdnnl.so.3.2" "*/data/share/doc/*")
+  onward_unpack_wheel(onednn-devel-cpu-gomp 9763c69e8c907e119056bd52ad918ca84ac9ba939d130a99dfa95ccca3e5e284 ${part}
+                      "*/data/include/*")
+  file(CREATE_LINK libdnnl.so.3.2 ${part}/lib/libdnnl.so.3 SYMBOLIC)
+  file(CREATE_LINK libdnnl.so.3 ${part}/lib/libdnnl.so SYMBOLIC)
+  file(RENAME ${part} ${ONWARD_DNNL_PREFIX})
+  file(GLOB wheels ${deps}/onednn_*.whl)
+  file(REMOVE ${wheels})
+endif()
+file(LOCK ${deps}/lock RELEASE)
+
+add_library(DNNL::dnnl SHARED IMPORTED)
+set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${ONWARD_DNNL_PREFIX}/lib/libdnnl.so.3 IMPORTED_SONAME libdnnl.so.3
+                      INTERFACE_INCLUDE_DIRECTORIES ${ONWARD_DNNL_PREFIX}/include)
+message(STATUS "oneDNN 3.2.0: ${ONWARD_DNNL_PREFIX}")

@@ -1,0 +1,29 @@
+/* The two ways to measure a model. */
+#ifndef OW_CMD_BENCH_H
+#define OW_CMD_BENCH_H
+
+#include "work.h"
+
+typedef struct ow_bench_options {
+  ow_common common;
+  const char *model, *profile;
+  ow_text_list shapes;
+  double seconds;
+  int64_t prompt_tokens, new_tokens;
+  double began_ms; /* when the process began */
+  bool generate, verbose, json;
+} ow_bench_options;
+
+/* What both report. */
+typedef struct ow_bench_figures {
+  double load_ms;  /* from the begin of the process until the model is open */
+  double first_ms; /* until the first output */
+} ow_bench_figures;
+
+int ow_bench_encode(ow_work *work, const ow_bench_options *o, onward_error *err);
+int ow_bench_generate(ow_work *work, const ow_bench_options *o, onward_error *err);
+
+/* Loads and opens a session; sets load_ms. */
+bool ow_bench_open(ow_work *work, const ow_bench_options *o, ow_bench_figures *figures, onward_error *err);
+
+#endif
