@@ -116,7 +116,8 @@ const char *ow_node_describe(const ow_node *node, char *buffer, size_t size) {
   const char *const domain = node->domain[0] ? node->domain : "ai.onnx";
   /* Names are cut so that what went wrong still fits the message. */
   if (node->name[0])
-    (void)snprintf(buffer, size, "node #%u '%.120s' (%.40s %.60s-%d)", node->index, node->name, domain, node->type, node->version);
+    (void)snprintf(buffer, size, "node #%u '%.120s' (%.40s %.60s-%d)", node->index, node->name, domain, node->type,
+                   node->version);
   else
     (void)snprintf(buffer, size, "node #%u (%.40s %.60s-%d)", node->index, domain, node->type, node->version);
   return buffer;

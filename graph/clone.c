@@ -39,9 +39,10 @@ static void copy_input_type(const ow_graph *from, const ow_shape *shape, ow_grap
   for (int32_t d = 0; d < shape->rank; d++) {
     const ow_dim dim = shape->dims[d];
     const int32_t symbol = ow_dim_is_const(dim) ? -1 : ow_dim_symbol_index(from->dims, dim);
-    type->shape.dims[d] = ow_dim_is_const(dim)  ? dim
-                          : from->parent        ? ow_dim_fresh(to->dims)
-                                                : ow_dim_symbol(to->dims, symbol < 0 ? "" : ow_dims_symbol_name(from->dims, symbol));
+    type->shape.dims[d] = ow_dim_is_const(dim) ? dim
+                          : from->parent
+                              ? ow_dim_fresh(to->dims)
+                              : ow_dim_symbol(to->dims, symbol < 0 ? "" : ow_dims_symbol_name(from->dims, symbol));
   }
 }
 
@@ -67,7 +68,8 @@ static bool copy_elems(const ow_type *from, ow_arena *arena, ow_type *to) {
 static bool copy_values(const ow_graph *from, ow_graph *to) {
   for (size_t i = 0; i < from->value_count; i++) {
     const ow_value *const value = from->values[i];
-    ow_value *const copy = value->constant ? ow_graph_add_const(to, value->name, value->constant) : ow_graph_add_value(to, value->name);
+    ow_value *const copy =
+        value->constant ? ow_graph_add_const(to, value->name, value->constant) : ow_graph_add_value(to, value->name);
     if (!copy)
       return false;
     if (value->constant)
@@ -96,7 +98,8 @@ static void *copy_bytes(ow_arena *arena, const void *bytes, size_t count, size_t
 }
 
 static ow_graph *new_subgraph(cloner *c, const ow_graph *from, size_t at) {
-  ow_graph *const parent = c->pairs[at].to, *const to = ow_graph_create(parent->allocator, parent->weights, parent->dims);
+  ow_graph *const parent = c->pairs[at].to, *const to =
+                                                ow_graph_create(parent->allocator, parent->weights, parent->dims);
   if (to && add_pair(c, from, to, at))
     return to;
   ow_graph_free(to);
@@ -127,21 +130,15 @@ static bool copy_attr(cloner *c, size_t at, ow_node *node, const ow_attr *attr) 
   ow_attr copy = *attr;
   const void *payload = attr; /* anything but NULL */
   switch (attr->kind) {
-    case OW_ATTR_STRING:
-      payload = copy.s = ow_arena_strndup(arena, attr->s, attr->count);
-      break;
+    case OW_ATTR_STRING: payload = copy.s = ow_arena_strndup(arena, attr->s, attr->count); break;
     case OW_ATTR_FLOATS:
       payload = copy.floats = copy_bytes(arena, attr->floats, attr->count, sizeof *attr->floats);
       break;
-    case OW_ATTR_INTS:
-      payload = copy.ints = copy_bytes(arena, attr->ints, attr->count, sizeof *attr->ints);
-      break;
+    case OW_ATTR_INTS: payload = copy.ints = copy_bytes(arena, attr->ints, attr->count, sizeof *attr->ints); break;
     case OW_ATTR_TENSORS:
       payload = copy.tensors = copy_bytes(arena, attr->tensors, attr->count, sizeof *attr->tensors);
       break;
-    case OW_ATTR_TYPE:
-      payload = copy.type = copy_bytes(arena, attr->type, 1, sizeof *attr->type);
-      break;
+    case OW_ATTR_TYPE: payload = copy.type = copy_bytes(arena, attr->type, 1, sizeof *attr->type); break;
     case OW_ATTR_STRINGS: {
       const char **const strings = ow_arena_zero(arena, attr->count, sizeof *strings);
       payload = copy.strings = strings;
@@ -150,13 +147,11 @@ static bool copy_attr(cloner *c, size_t at, ow_node *node, const ow_attr *attr) 
       break;
     }
     case OW_ATTR_GRAPH:
-    case OW_ATTR_GRAPHS:
-      return copy_subgraphs(c, at, node, attr, &copy);
+    case OW_ATTR_GRAPHS: return copy_subgraphs(c, at, node, attr, &copy);
     case OW_ATTR_TENSOR:
     case OW_ATTR_FLOAT:
     case OW_ATTR_INT:
-    case OW_ATTR_NONE:
-      break;
+    case OW_ATTR_NONE: break;
   }
   return payload && ow_node_add_attr(node, &copy);
 }
@@ -173,8 +168,8 @@ static bool copy_node(cloner *c, size_t at, const ow_node *node) {
       inputs[i] = copy_of(c, at, node->inputs[i]);
     for (size_t i = 0; i < node->output_count; i++)
       outputs[i] = copy_of(c, at, node->outputs[i]);
-    copy = ow_graph_add_node(to, NULL, node->name, node->domain, node->type, node->version, inputs, node->input_count, outputs,
-                             node->output_count);
+    copy = ow_graph_add_node(to, NULL, node->name, node->domain, node->type, node->version, inputs, node->input_count,
+                             outputs, node->output_count);
   }
   ow_arena_free(&scratch);
   if (!copy)
@@ -209,7 +204,8 @@ static bool copy_header(const ow_graph *from, ow_graph *to) {
     to->opset_count++;
   }
   for (size_t i = 0; i < from->metadata_count; i++) {
-    metadata[i] = (ow_metadata){ow_arena_strdup(&to->arena, from->metadata[i].key), ow_arena_strdup(&to->arena, from->metadata[i].value)};
+    metadata[i] = (ow_metadata){ow_arena_strdup(&to->arena, from->metadata[i].key),
+                                ow_arena_strdup(&to->arena, from->metadata[i].value)};
     if (!metadata[i].key || !metadata[i].value)
       return false;
     to->metadata_count++;
@@ -223,8 +219,8 @@ static bool copy_graph(cloner *c, size_t at) {
   if (!copy_header(from, to) || !copy_values(from, to))
     return false;
   OW_EACH_NODE(node, from)
-    if (!copy_node(c, at, node))
-      return false;
+  if (!copy_node(c, at, node))
+    return false;
   to->next_node_index = from->next_node_index;
   to->next_suffix = from->next_suffix;
   for (size_t i = 0; i < from->output_count; i++)

@@ -145,12 +145,9 @@ static ow_bounds atom_bounds(ow_atom_kind kind, ow_bounds a, ow_bounds b) {
   int64_t low, high;
   switch (kind) {
     case OW_ATOM_SYMBOL:
-    case OW_ATOM_BROADCAST:
-      return (ow_bounds){0, INT64_MAX};
-    case OW_ATOM_MIN:
-      return (ow_bounds){least(a.lo, b.lo), least(a.hi, b.hi)};
-    case OW_ATOM_MAX:
-      return (ow_bounds){greatest(a.lo, b.lo), greatest(a.hi, b.hi)};
+    case OW_ATOM_BROADCAST: return (ow_bounds){0, INT64_MAX};
+    case OW_ATOM_MIN: return (ow_bounds){least(a.lo, b.lo), least(a.hi, b.hi)};
+    case OW_ATOM_MAX: return (ow_bounds){greatest(a.lo, b.lo), greatest(a.hi, b.hi)};
     case OW_ATOM_MOD:
       return b.lo < 0 ? no_bounds : (ow_bounds){0, b.hi == INT64_MAX ? INT64_MAX : greatest(b.hi - 1, 0)};
     case OW_ATOM_FLOORDIV:
@@ -161,8 +158,7 @@ static ow_bounds atom_bounds(ow_atom_kind kind, ow_bounds a, ow_bounds b) {
         return (ow_bounds){low, high};
       }
       return a.lo >= 0 && b.lo >= 0 ? (ow_bounds){0, a.hi} : no_bounds;
-    case OW_ATOM_UNKNOWN:
-      break;
+    case OW_ATOM_UNKNOWN: break;
   }
   return no_bounds;
 }
@@ -191,8 +187,8 @@ static ow_dim dim_of_atom(ow_dims *pool, int32_t atom) {
 }
 
 static int32_t append_atom(ow_dims *pool, const ow_atom *atom) {
-  if (pool->atom_count >= INT32_MAX ||
-      !ow_reserve(pool->allocator, &pool->atoms, &pool->atom_capacity, pool->atom_count, pool->atom_count + 1, sizeof *pool->atoms))
+  if (pool->atom_count >= INT32_MAX || !ow_reserve(pool->allocator, &pool->atoms, &pool->atom_capacity,
+                                                   pool->atom_count, pool->atom_count + 1, sizeof *pool->atoms))
     return -1;
   pool->atoms[pool->atom_count] = *atom;
   return (int32_t)pool->atom_count++;
@@ -200,8 +196,8 @@ static int32_t append_atom(ow_dims *pool, const ow_atom *atom) {
 
 ow_dim ow_dim_symbol(ow_dims *pool, const char *name) {
   const char *const copy = ow_arena_strdup(&pool->names, name ? name : "");
-  if (!copy || !ow_reserve(pool->allocator, &pool->symbols, &pool->symbol_capacity, pool->symbol_count, pool->symbol_count + 1,
-                           sizeof *pool->symbols))
+  if (!copy || !ow_reserve(pool->allocator, &pool->symbols, &pool->symbol_capacity, pool->symbol_count,
+                           pool->symbol_count + 1, sizeof *pool->symbols))
     return out_of_memory(pool);
   const ow_atom atom = {.kind = OW_ATOM_SYMBOL,
                         .symbol = (int32_t)pool->symbol_count,
@@ -282,10 +278,10 @@ static ow_facts mono_facts(const ow_dims *pool, const int32_t *atoms, uint32_t d
     else if (atom->bounds.lo < 0 || facts.bounds.lo < 0)
       facts.bounds = no_bounds;
     else
-      facts.bounds = (ow_bounds){
-          saturate_multiply(facts.bounds.lo, atom->bounds.lo, INT64_MAX),
-          atom->bounds.hi == INT64_MAX && facts.bounds.hi != 0 ? INT64_MAX
-                                                               : saturate_multiply(facts.bounds.hi, atom->bounds.hi, INT64_MAX)};
+      facts.bounds = (ow_bounds){saturate_multiply(facts.bounds.lo, atom->bounds.lo, INT64_MAX),
+                                 atom->bounds.hi == INT64_MAX && facts.bounds.hi != 0
+                                     ? INT64_MAX
+                                     : saturate_multiply(facts.bounds.hi, atom->bounds.hi, INT64_MAX)};
     facts.cost += atom->cost;
     facts.open = facts.open || atom->open;
   }
@@ -308,15 +304,18 @@ static int32_t mono_intern(ow_dims *pool, const int32_t *atoms, uint32_t degree)
         memcmp(pool->mono_atoms + other->first, atoms, degree * sizeof *atoms) == 0)
       return i;
   }
-  if (pool->mono_count >= INT32_MAX || pool->mono_atom_count > UINT32_MAX - degree || !table_reserve(pool, &pool->mono_table, mono_hash) ||
-      !ow_reserve(pool->allocator, &pool->monos, &pool->mono_capacity, pool->mono_count, pool->mono_count + 1, sizeof *pool->monos) ||
-      !ow_reserve(pool->allocator, &pool->mono_atoms, &pool->mono_atom_capacity, pool->mono_atom_count, pool->mono_atom_count + degree,
-                  sizeof *pool->mono_atoms)) {
+  if (pool->mono_count >= INT32_MAX || pool->mono_atom_count > UINT32_MAX - degree ||
+      !table_reserve(pool, &pool->mono_table, mono_hash) ||
+      !ow_reserve(pool->allocator, &pool->monos, &pool->mono_capacity, pool->mono_count, pool->mono_count + 1,
+                  sizeof *pool->monos) ||
+      !ow_reserve(pool->allocator, &pool->mono_atoms, &pool->mono_atom_capacity, pool->mono_atom_count,
+                  pool->mono_atom_count + degree, sizeof *pool->mono_atoms)) {
     pool->failed = true;
     return -1;
   }
   memcpy(pool->mono_atoms + pool->mono_atom_count, atoms, degree * sizeof *atoms);
-  pool->monos[pool->mono_count] = (ow_mono){(uint32_t)pool->mono_atom_count, degree, hash, mono_facts(pool, atoms, degree)};
+  pool->monos[pool->mono_count] =
+      (ow_mono){(uint32_t)pool->mono_atom_count, degree, hash, mono_facts(pool, atoms, degree)};
   pool->mono_atom_count += degree;
   table_insert(&pool->mono_table, hash, (int32_t)pool->mono_count);
   return (int32_t)pool->mono_count++;
@@ -464,13 +463,16 @@ ow_dim ow_sum_commit(ow_dims *pool, const ow_sum *sum) {
     if (i < 0)
       break;
     const ow_poly *const other = &pool->polys[i];
-    if (other->hash == hash && other->count == sum->count && same_terms(pool->terms + other->first, sum->terms, sum->count))
+    if (other->hash == hash && other->count == sum->count &&
+        same_terms(pool->terms + other->first, sum->terms, sum->count))
       return (ow_dim){0, i};
   }
   if (facts.cost > OW_DIM_COST)
     return ow_dim_opaque(pool);
-  if (pool->poly_count >= INT32_MAX || pool->term_count > UINT32_MAX - sum->count || !table_reserve(pool, &pool->poly_table, poly_hash) ||
-      !ow_reserve(pool->allocator, &pool->polys, &pool->poly_capacity, pool->poly_count, pool->poly_count + 1, sizeof *pool->polys) ||
+  if (pool->poly_count >= INT32_MAX || pool->term_count > UINT32_MAX - sum->count ||
+      !table_reserve(pool, &pool->poly_table, poly_hash) ||
+      !ow_reserve(pool->allocator, &pool->polys, &pool->poly_capacity, pool->poly_count, pool->poly_count + 1,
+                  sizeof *pool->polys) ||
       !ow_reserve(pool->allocator, &pool->terms, &pool->term_capacity, pool->term_count, pool->term_count + sum->count,
                   sizeof *pool->terms))
     return out_of_memory(pool);

@@ -37,7 +37,8 @@ const char *ow_dims_symbol_name(const ow_dims *pool, int32_t symbol);
 ow_dim ow_dim_add(ow_dims *pool, ow_dim a, ow_dim b);
 ow_dim ow_dim_sub(ow_dims *pool, ow_dim a, ow_dim b);
 ow_dim ow_dim_mul(ow_dims *pool, ow_dim a, ow_dim b);
-ow_dim ow_dim_floordiv(ow_dims *pool, ow_dim a, ow_dim b); /* exact polynomial division where possible; b 0 gives an unknown */
+ow_dim ow_dim_floordiv(ow_dims *pool, ow_dim a,
+                       ow_dim b); /* exact polynomial division where possible; b 0 gives an unknown */
 ow_dim ow_dim_truncdiv(ow_dims *pool, ow_dim a, ow_dim b); /* ONNX integer Div */
 ow_dim ow_dim_ceildiv(ow_dims *pool, ow_dim a, ow_dim b);
 ow_dim ow_dim_mod(ow_dims *pool, ow_dim a, ow_dim b); /* sign of the divisor, as ONNX Mod with fmod=0 */

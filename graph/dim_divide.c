@@ -155,8 +155,9 @@ ow_dim ow_dim_floordiv(ow_dims *pool, ow_dim a, ow_dim b) {
     return whole;
   const int32_t inner = ow_dim_atom(pool, upper);
   ow_dim numerator = upper;
-  if (inner >= 0 && ow_dim_is_const(lower) && pool->atoms[inner].kind == OW_ATOM_FLOORDIV && ow_dim_is_const(pool->atoms[inner].b) &&
-      pool->atoms[inner].b.k > 0 && ow_i64_mul(pool->atoms[inner].b.k, lower.k, &k)) {
+  if (inner >= 0 && ow_dim_is_const(lower) && pool->atoms[inner].kind == OW_ATOM_FLOORDIV &&
+      ow_dim_is_const(pool->atoms[inner].b) && pool->atoms[inner].b.k > 0 &&
+      ow_i64_mul(pool->atoms[inner].b.k, lower.k, &k)) {
     numerator = pool->atoms[inner].a; /* floor(floor(a / b) / c) = floor(a / (b*c)) */
     lower = ow_dim_const(k);
   }

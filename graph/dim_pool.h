@@ -12,9 +12,9 @@
 #include "base/alloc.h"
 #include "graph/dim.h"
 
-#define OW_DIM_TERMS 128   /* of one polynomial */
-#define OW_DIM_DEGREE 32   /* of one monomial */
-#define OW_DIM_COST 1024u  /* atoms and terms of an expression written out */
+#define OW_DIM_TERMS 128  /* of one polynomial */
+#define OW_DIM_DEGREE 32  /* of one monomial */
+#define OW_DIM_COST 1024u /* atoms and terms of an expression written out */
 
 typedef enum ow_atom_kind {
   OW_ATOM_SYMBOL,

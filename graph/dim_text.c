@@ -24,10 +24,8 @@ static bool evaluate_atom(const binding *with, const ow_atom *atom, int64_t *out
   if (atom->kind == OW_ATOM_UNKNOWN || !evaluate(with, atom->a, &a) || !evaluate(with, atom->b, &b))
     return false;
   switch (atom->kind) {
-    case OW_ATOM_FLOORDIV:
-      return ow_i64_floordiv(a, b, out);
-    case OW_ATOM_TRUNCDIV:
-      return ow_i64_truncdiv(a, b, out);
+    case OW_ATOM_FLOORDIV: return ow_i64_floordiv(a, b, out);
+    case OW_ATOM_TRUNCDIV: return ow_i64_truncdiv(a, b, out);
     case OW_ATOM_MOD:
       if (b == 0)
         return false;
@@ -35,18 +33,11 @@ static bool evaluate_atom(const binding *with, const ow_atom *atom, int64_t *out
       if (*out != 0 && (*out < 0) != (b < 0))
         *out += b;
       return true;
-    case OW_ATOM_MIN:
-      *out = a < b ? a : b;
-      return true;
-    case OW_ATOM_MAX:
-      *out = a > b ? a : b;
-      return true;
-    case OW_ATOM_BROADCAST:
-      *out = a == 1 ? b : a;
-      return a == b || a == 1 || b == 1;
+    case OW_ATOM_MIN: *out = a < b ? a : b; return true;
+    case OW_ATOM_MAX: *out = a > b ? a : b; return true;
+    case OW_ATOM_BROADCAST: *out = a == 1 ? b : a; return a == b || a == 1 || b == 1;
     case OW_ATOM_SYMBOL:
-    case OW_ATOM_UNKNOWN:
-      break;
+    case OW_ATOM_UNKNOWN: break;
   }
   return false;
 }
@@ -124,24 +115,12 @@ static void print_atom(const ow_dims *pool, int32_t index, bool factor, ow_out *
       else
         ow_out_printf(out, "?%" PRId32, index);
       break;
-    case OW_ATOM_FLOORDIV:
-      print_infix(pool, atom, "//", factor, out);
-      break;
-    case OW_ATOM_MOD:
-      print_infix(pool, atom, "%", factor, out);
-      break;
-    case OW_ATOM_TRUNCDIV:
-      print_call(pool, atom, "div", out);
-      break;
-    case OW_ATOM_MIN:
-      print_call(pool, atom, "min", out);
-      break;
-    case OW_ATOM_MAX:
-      print_call(pool, atom, "max", out);
-      break;
-    case OW_ATOM_BROADCAST:
-      print_call(pool, atom, "broadcast", out);
-      break;
+    case OW_ATOM_FLOORDIV: print_infix(pool, atom, "//", factor, out); break;
+    case OW_ATOM_MOD: print_infix(pool, atom, "%", factor, out); break;
+    case OW_ATOM_TRUNCDIV: print_call(pool, atom, "div", out); break;
+    case OW_ATOM_MIN: print_call(pool, atom, "min", out); break;
+    case OW_ATOM_MAX: print_call(pool, atom, "max", out); break;
+    case OW_ATOM_BROADCAST: print_call(pool, atom, "broadcast", out); break;
   }
 }
 

@@ -100,7 +100,8 @@ static void write_values(const ow_graph *graph, const ow_graph *inferred, ow_out
   ow_out_text(out, "outputs\n");
   for (size_t i = 0; i < graph->output_count; i++) {
     /* The graph of the file may not have been inferred; what was made of it has. */
-    const bool from_other = graph->outputs[i].value->type.shape.rank < 0 && inferred && inferred->output_count == graph->output_count;
+    const bool from_other =
+        graph->outputs[i].value->type.shape.rank < 0 && inferred && inferred->output_count == graph->output_count;
     const ow_graph *const of = from_other ? inferred : graph;
     value_line(of, graph->outputs[i].name, &of->outputs[i].value->type, width, out);
   }

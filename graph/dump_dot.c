@@ -76,11 +76,12 @@ static void draw_end(const char *kind, uint32_t index, const char *name, ow_out 
 }
 
 void ow_dump_dot(const ow_graph *graph, ow_out *out) {
-  ow_out_text(out, "digraph {\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=9];\n");
+  ow_out_text(
+      out, "digraph {\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=9];\n");
   for (size_t i = 0; i < graph->input_count; i++)
     draw_end("i", graph->inputs[i]->index, graph->inputs[i]->name, out);
   OW_EACH_NODE(node, graph)
-    draw_node(node, out);
+  draw_node(node, out);
   for (size_t i = 0; i < graph->output_count; i++) {
     const ow_value *const value = graph->outputs[i].value;
     draw_end("o", (uint32_t)i, graph->outputs[i].name, out);

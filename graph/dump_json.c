@@ -60,7 +60,8 @@ static void dim_value(const ow_graph *graph, ow_dim d, ow_out *out) {
 }
 
 static void type_members(const ow_graph *graph, const ow_type *type, ow_out *out) {
-  static const char *const kinds[] = {[OW_VALUE_TENSOR] = "tensor", [OW_VALUE_SEQUENCE] = "sequence", [OW_VALUE_OPTIONAL] = "optional"};
+  static const char *const kinds[] = {
+      [OW_VALUE_TENSOR] = "tensor", [OW_VALUE_SEQUENCE] = "sequence", [OW_VALUE_OPTIONAL] = "optional"};
   if (type->kind != OW_VALUE_TENSOR)
     string_member("kind", kinds[type->kind], false, out);
   key("dtype", false, out);
@@ -120,10 +121,8 @@ static size_t element_count(const ow_attr *attr) {
     case OW_ATTR_INTS:
     case OW_ATTR_STRINGS:
     case OW_ATTR_TENSORS:
-    case OW_ATTR_GRAPHS:
-      return attr->count;
-    default:
-      return 1;
+    case OW_ATTR_GRAPHS: return attr->count;
+    default: return 1;
   }
 }
 
@@ -134,29 +133,19 @@ static void element(const ow_attr *attr, size_t i, const ow_graph *graph, int de
       ow_dump_number(ONWARD_FLOAT32, attr->kind == OW_ATTR_FLOAT ? &attr->f : attr->floats, i, true, out);
       break;
     case OW_ATTR_INT:
-    case OW_ATTR_INTS:
-      ow_out_printf(out, "%" PRId64, attr->kind == OW_ATTR_INT ? attr->i : attr->ints[i]);
-      break;
+    case OW_ATTR_INTS: ow_out_printf(out, "%" PRId64, attr->kind == OW_ATTR_INT ? attr->i : attr->ints[i]); break;
     case OW_ATTR_STRING:
-    case OW_ATTR_STRINGS:
-      ow_out_quoted(out, attr->kind == OW_ATTR_STRING ? attr->s : attr->strings[i]);
-      break;
+    case OW_ATTR_STRINGS: ow_out_quoted(out, attr->kind == OW_ATTR_STRING ? attr->s : attr->strings[i]); break;
     case OW_ATTR_TENSOR:
-    case OW_ATTR_TENSORS:
-      tensor_value(attr->kind == OW_ATTR_TENSOR ? attr->t : attr->tensors[i], out);
-      break;
+    case OW_ATTR_TENSORS: tensor_value(attr->kind == OW_ATTR_TENSOR ? attr->t : attr->tensors[i], out); break;
     case OW_ATTR_GRAPH:
-    case OW_ATTR_GRAPHS:
-      graph_value(attr->kind == OW_ATTR_GRAPH ? attr->g : attr->graphs[i], depth + 1, out);
-      break;
+    case OW_ATTR_GRAPHS: graph_value(attr->kind == OW_ATTR_GRAPH ? attr->g : attr->graphs[i], depth + 1, out); break;
     case OW_ATTR_TYPE:
       ow_out_text(out, "{\"kind\":\"type\"");
       type_members(graph, attr->type, out);
       ow_out_text(out, "}");
       break;
-    case OW_ATTR_NONE:
-      ow_out_text(out, "null");
-      break;
+    case OW_ATTR_NONE: ow_out_text(out, "null"); break;
   }
 }
 

@@ -31,8 +31,8 @@ static void count_constants(const ow_graph *graph, ow_graph_stats *stats) {
     const ow_value *const value = graph->values[i];
     const ow_const *const constant = value->constant;
     int64_t elements;
-    if (!constant || (value->use_count == 0 && value->output_count == 0) || constant->dtype < 0 || constant->dtype >= OW_DTYPE_COUNT ||
-        !ow_dims_count(constant->rank, constant->dims, &elements))
+    if (!constant || (value->use_count == 0 && value->output_count == 0) || constant->dtype < 0 ||
+        constant->dtype >= OW_DTYPE_COUNT || !ow_dims_count(constant->rank, constant->dims, &elements))
       continue;
     stats->constants++;
     add_saturating(&stats->elements, (uint64_t)elements);
@@ -110,8 +110,8 @@ bool ow_graph_stats_collect(const ow_graph *graph, ow_graph_stats *stats) {
     stats->nodes += g->node_count;
     stats->inner_nodes += g == graph ? 0 : g->node_count;
     OW_EACH_NODE(node, g)
-      done = done && histogram_add(&all, &stats->arena, node) &&
-             (!ow_node_is_fused(node) || histogram_add(&fused, &stats->arena, node));
+    done = done && histogram_add(&all, &stats->arena, node) &&
+           (!ow_node_is_fused(node) || histogram_add(&fused, &stats->arena, node));
   }
   done = done && histogram_take(&all, &stats->arena, &stats->ops, &stats->op_count) &&
          histogram_take(&fused, &stats->arena, &stats->fused, &stats->fused_count);
@@ -178,7 +178,8 @@ bool ow_dump_can_print(const ow_const *constant, size_t max) {
   const bool narrow_float = info->kind == OW_KIND_FLOAT && info->bits < 16;
   int64_t count;
   size_t bytes;
-  return info->bits >= 8 && info->bits <= 64 && !narrow_float && info->kind != OW_KIND_STRING && info->kind != OW_KIND_COMPLEX &&
-         ow_dims_count(constant->rank, constant->dims, &count) && (uint64_t)count <= max &&
-         ow_tensor_size(constant->dtype, constant->rank, constant->dims, &bytes) && bytes <= constant->bytes;
+  return info->bits >= 8 && info->bits <= 64 && !narrow_float && info->kind != OW_KIND_STRING &&
+         info->kind != OW_KIND_COMPLEX && ow_dims_count(constant->rank, constant->dims, &count) &&
+         (uint64_t)count <= max && ow_tensor_size(constant->dtype, constant->rank, constant->dims, &bytes) &&
+         bytes <= constant->bytes;
 }

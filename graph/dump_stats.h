@@ -33,7 +33,7 @@ void ow_graph_stats_free(ow_graph_stats *stats);
 
 bool ow_node_is_fused(const ow_node *node);
 size_t ow_node_origin_count(const ow_node *node); /* 0 for a node of the file */
-const char *ow_domain_name(const char *domain); /* "ai.onnx" for "" */
+const char *ow_domain_name(const char *domain);   /* "ai.onnx" for "" */
 void ow_dump_amount(uint64_t count, ow_out *out); /* "17.4 M" */
 void ow_dump_bytes(uint64_t bytes, ow_out *out);  /* "66.4 MiB" */
 /* The elements can be shown as numbers, and there are at most max. */

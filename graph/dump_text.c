@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "graph/dump.h"
 #include "graph/dump_stats.h"
+#include "graph/op.h"
 
 #define SHOWN_ELEMENTS 8    /* constants up to this are shown by value */
 #define SHOWN_ATTRIBUTES 16 /* elements of a list */
@@ -61,32 +62,18 @@ static void operand(const ow_graph *graph, const ow_value *value, ow_out *out) {
 
 static void element(const ow_attr *attr, size_t i, ow_out *out) {
   switch (attr->kind) {
-    case OW_ATTR_FLOATS:
-      ow_dump_number(ONWARD_FLOAT32, attr->floats, i, false, out);
-      break;
-    case OW_ATTR_INTS:
-      ow_out_printf(out, "%" PRId64, attr->ints[i]);
-      break;
-    case OW_ATTR_STRINGS:
-      ow_out_quoted(out, attr->strings[i]);
-      break;
-    default:
-      ow_out_text(out, "{}");
-      break;
+    case OW_ATTR_FLOATS: ow_dump_number(ONWARD_FLOAT32, attr->floats, i, false, out); break;
+    case OW_ATTR_INTS: ow_out_printf(out, "%" PRId64, attr->ints[i]); break;
+    case OW_ATTR_STRINGS: ow_out_quoted(out, attr->strings[i]); break;
+    default: ow_out_text(out, "{}"); break;
   }
 }
 
 static void attr_value(const ow_attr *attr, ow_out *out) {
   switch (attr->kind) {
-    case OW_ATTR_FLOAT:
-      ow_dump_number(ONWARD_FLOAT32, &attr->f, 0, false, out);
-      return;
-    case OW_ATTR_INT:
-      ow_out_printf(out, "%" PRId64, attr->i);
-      return;
-    case OW_ATTR_STRING:
-      ow_out_quoted(out, attr->s);
-      return;
+    case OW_ATTR_FLOAT: ow_dump_number(ONWARD_FLOAT32, &attr->f, 0, false, out); return;
+    case OW_ATTR_INT: ow_out_printf(out, "%" PRId64, attr->i); return;
+    case OW_ATTR_STRING: ow_out_quoted(out, attr->s); return;
     case OW_ATTR_TENSOR:
       if (ow_dump_can_print(attr->t, SHOWN_ELEMENTS))
         const_operand(attr->t, out);
@@ -95,11 +82,8 @@ static void attr_value(const ow_attr *attr, ow_out *out) {
       return;
     case OW_ATTR_GRAPH:
     case OW_ATTR_TYPE:
-    case OW_ATTR_NONE:
-      ow_out_text(out, "{}");
-      return;
-    default:
-      break;
+    case OW_ATTR_NONE: ow_out_text(out, "{}"); return;
+    default: break;
   }
   ow_out_text(out, "[");
   for (size_t i = 0; i < attr->count && i < SHOWN_ATTRIBUTES; i++) {
@@ -169,6 +153,19 @@ static void node_text(const ow_node *node, int depth, ow_out *out) {
   }
 }
 
+/* Nothing where the two look alike, as symbols of one name do. */
+static void equation(const ow_graph *graph, const ow_guard *guard, ow_out *out) {
+  const ow_shape a = {.rank = 1, .dims = {guard->a}}, b = {.rank = 1, .dims = {guard->b}};
+  char left[128], right[128];
+  if (strcmp(ow_shape_text(graph->dims, &a, left, sizeof left), ow_shape_text(graph->dims, &b, right, sizeof right)) ==
+      0)
+    return;
+  ow_dim_print(graph->dims, guard->a, out);
+  ow_out_text(out, " = ");
+  ow_dim_print(graph->dims, guard->b, out);
+  ow_out_text(out, ": ");
+}
+
 static void graph_text(const ow_graph *graph, int depth, ow_out *out) {
   if (depth > 2 * SHOWN_DEPTH) {
     indent(depth, out);
@@ -184,15 +181,12 @@ static void graph_text(const ow_graph *graph, int depth, ow_out *out) {
   for (size_t i = 0; i < graph->guard_count; i++) {
     indent(depth, out);
     ow_out_text(out, "assume ");
-    ow_dim_print(graph->dims, graph->guards[i].a, out);
-    ow_out_text(out, " = ");
-    ow_dim_print(graph->dims, graph->guards[i].b, out);
-    ow_out_text(out, ": ");
+    equation(graph, &graph->guards[i], out);
     ow_out_safe(out, graph->guards[i].reason);
     ow_out_text(out, "\n");
   }
   OW_EACH_NODE(node, graph)
-    node_text(node, depth, out);
+  node_text(node, depth, out);
   for (size_t i = 0; i < graph->output_count; i++) {
     const ow_graph_output *const output = &graph->outputs[i];
     indent(depth, out);

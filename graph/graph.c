@@ -67,7 +67,8 @@ static const char *free_name(ow_graph *graph, const char *wanted) {
   if (wanted && wanted[0] && !ow_strmap_has(&graph->names, wanted))
     return ow_arena_strdup(&graph->arena, wanted);
   for (;;) {
-    const char *const name = ow_arena_printf(&graph->arena, "%s_%u", wanted && wanted[0] ? wanted : "value", graph->next_suffix++);
+    const char *const name =
+        ow_arena_printf(&graph->arena, "%s_%u", wanted && wanted[0] ? wanted : "value", graph->next_suffix++);
     if (!name || !ow_strmap_has(&graph->names, name))
       return name;
   }
@@ -92,7 +93,8 @@ ow_value *ow_graph_add_value(ow_graph *graph, const char *name) {
 const ow_dim *ow_const_elems(ow_arena *arena, onward_dtype dtype, const void *data, size_t count) {
   const ow_dtype_info *const info = ow_dtype(dtype);
   if (count > OW_MAX_ELEMS || info->bits < 8 ||
-      (info->kind != OW_KIND_SIGNED && info->kind != OW_KIND_UNSIGNED && info->kind != OW_KIND_BOOL) || (!data && count > 0))
+      (info->kind != OW_KIND_SIGNED && info->kind != OW_KIND_UNSIGNED && info->kind != OW_KIND_BOOL) ||
+      (!data && count > 0))
     return NULL;
   ow_dim *const elems = ow_arena_alloc(arena, count * sizeof *elems);
   if (!elems)
@@ -128,8 +130,8 @@ ow_value *ow_graph_add_const(ow_graph *graph, const char *name, const ow_const *
   return value;
 }
 
-ow_value *ow_graph_add_const_copy(ow_graph *graph, const char *name, onward_dtype dtype, int32_t rank, const int64_t *dims,
-                                  const void *data) {
+ow_value *ow_graph_add_const_copy(ow_graph *graph, const char *name, onward_dtype dtype, int32_t rank,
+                                  const int64_t *dims, const void *data) {
   size_t bytes;
   if (!ow_tensor_size(dtype, rank, dims, &bytes))
     return NULL;
@@ -228,8 +230,9 @@ static const char *domain_of(ow_graph *graph, const char *domain) {
   return !domain || !domain[0] || strcmp(domain, "ai.onnx") == 0 ? "" : ow_arena_strdup(&graph->arena, domain);
 }
 
-ow_node *ow_graph_add_node(ow_graph *graph, ow_node *before, const char *name, const char *domain, const char *type, int32_t version,
-                           ow_value *const *inputs, size_t input_count, ow_value *const *outputs, size_t output_count) {
+ow_node *ow_graph_add_node(ow_graph *graph, ow_node *before, const char *name, const char *domain, const char *type,
+                           int32_t version, ow_value *const *inputs, size_t input_count, ow_value *const *outputs,
+                           size_t output_count) {
   if (input_count > UINT32_MAX || output_count > UINT32_MAX)
     return NULL;
   assert(!before || before->graph == graph);
@@ -299,10 +302,10 @@ bool ow_node_set_input(ow_node *node, size_t slot, ow_value *value) {
 static void detach_subgraph(ow_graph *root) {
   for (ow_graph *graph = root; graph; graph = ow_graph_walk(root, graph)) {
     OW_EACH_NODE(node, graph)
-      for (size_t i = 0; i < node->input_count; i++) {
-        drop_use(node->inputs[i], node, i);
-        node->inputs[i] = NULL;
-      }
+    for (size_t i = 0; i < node->input_count; i++) {
+      drop_use(node->inputs[i], node, i);
+      node->inputs[i] = NULL;
+    }
     for (size_t i = 0; i < graph->output_count; i++)
       if (graph->outputs[i].value)
         graph->outputs[i].value->output_count--;
@@ -357,12 +360,13 @@ bool ow_graph_add_guard(ow_graph *graph, ow_dim a, ow_dim b, const char *reason)
   const size_t recent = graph->guard_count < 32 ? 0 : graph->guard_count - 32;
   for (size_t i = recent; i < graph->guard_count; i++) {
     const ow_guard *const guard = &graph->guards[i];
-    if ((ow_dim_equal(guard->a, a) && ow_dim_equal(guard->b, b)) || (ow_dim_equal(guard->a, b) && ow_dim_equal(guard->b, a)))
+    if ((ow_dim_equal(guard->a, a) && ow_dim_equal(guard->b, b)) ||
+        (ow_dim_equal(guard->a, b) && ow_dim_equal(guard->b, a)))
       return true;
   }
   const char *const copy = ow_arena_strdup(&graph->arena, reason ? reason : "");
-  if (!copy || !ow_reserve(graph->allocator, &graph->guards, &graph->guard_capacity, graph->guard_count, graph->guard_count + 1,
-                           sizeof *graph->guards))
+  if (!copy || !ow_reserve(graph->allocator, &graph->guards, &graph->guard_capacity, graph->guard_count,
+                           graph->guard_count + 1, sizeof *graph->guards))
     return false;
   graph->guards[graph->guard_count++] = (ow_guard){a, b, copy};
   return true;

@@ -195,12 +195,14 @@ ow_graph *ow_graph_clone(const ow_graph *graph, ow_dims *dims);
 ow_value *ow_graph_add_value(ow_graph *graph, const char *name);
 ow_value *ow_graph_add_const(ow_graph *graph, const char *name, const ow_const *data);
 /* Copies data into the weights arena. */
-ow_value *ow_graph_add_const_copy(ow_graph *graph, const char *name, onward_dtype dtype, int32_t rank, const int64_t *dims, const void *data);
+ow_value *ow_graph_add_const_copy(ow_graph *graph, const char *name, onward_dtype dtype, int32_t rank,
+                                  const int64_t *dims, const void *data);
 bool ow_graph_add_input(ow_graph *graph, ow_value *value);
 bool ow_graph_add_output(ow_graph *graph, const char *name, ow_value *value);
 /* A node at the end (before == NULL) or before another. Inputs and outputs are copied; entries may be NULL. */
-ow_node *ow_graph_add_node(ow_graph *graph, ow_node *before, const char *name, const char *domain, const char *type, int32_t version,
-                           ow_value *const *inputs, size_t input_count, ow_value *const *outputs, size_t output_count);
+ow_node *ow_graph_add_node(ow_graph *graph, ow_node *before, const char *name, const char *domain, const char *type,
+                           int32_t version, ow_value *const *inputs, size_t input_count, ow_value *const *outputs,
+                           size_t output_count);
 /* Copies the struct and its name; payloads are borrowed. A graph becomes the node's graph's own (freed with it), and its parent
  * is set. */
 bool ow_node_add_attr(ow_node *node, const ow_attr *attr);
@@ -216,7 +218,7 @@ bool ow_graph_replace_value(ow_graph *graph, ow_value *from, ow_value *to);
 bool ow_graph_add_guard(ow_graph *graph, ow_dim a, ow_dim b, const char *reason);
 
 ow_value *ow_graph_find_value(const ow_graph *graph, const char *name); /* NULL when absent */
-int64_t ow_graph_opset(const ow_graph *graph, const char *domain);     /* 0 when not imported; "" and "ai.onnx" are one */
+int64_t ow_graph_opset(const ow_graph *graph, const char *domain); /* 0 when not imported; "" and "ai.onnx" are one */
 
 /* Attributes: NULL / the default when absent. Kinds were checked against the row when the graph was resolved. */
 const ow_attr *ow_node_attr(const ow_node *node, const char *name);
@@ -226,8 +228,12 @@ const char *ow_node_string(const ow_node *node, const char *name, const char *ot
 /* NULL and *count = 0 when absent */
 const int64_t *ow_node_ints(const ow_node *node, const char *name, size_t *count);
 
-static inline ow_value *ow_node_input(const ow_node *node, size_t slot) { return slot < node->input_count ? node->inputs[slot] : NULL; }
-static inline ow_value *ow_node_output(const ow_node *node, size_t slot) { return slot < node->output_count ? node->outputs[slot] : NULL; }
+static inline ow_value *ow_node_input(const ow_node *node, size_t slot) {
+  return slot < node->input_count ? node->inputs[slot] : NULL;
+}
+static inline ow_value *ow_node_output(const ow_node *node, size_t slot) {
+  return slot < node->output_count ? node->outputs[slot] : NULL;
+}
 
 /* root and every graph below it that is still attached, parents first: start with graph = root; NULL at the end. */
 ow_graph *ow_graph_walk(const ow_graph *root, const ow_graph *graph);
@@ -238,7 +244,8 @@ const ow_dim *ow_const_elems(ow_arena *arena, onward_dtype dtype, const void *da
 /* "node #12 'h.0/attn/Gather_3' (ai.onnx Gather-13)" into buffer; returns buffer */
 const char *ow_node_describe(const ow_node *node, char *buffer, size_t size);
 /* Fail with the node's description put before the text. */
-onward_status ow_node_fail(const ow_node *node, onward_error *err, onward_status status, const char *format, ...) OW_PRINTF(4, 5);
+onward_status ow_node_fail(const ow_node *node, onward_error *err, onward_status status, const char *format, ...)
+    OW_PRINTF(4, 5);
 
 /* Invariants: lists and use lists agree, producers precede uses, no name twice, every output produced, arity within the rows. */
 onward_status ow_graph_validate(const ow_graph *graph, onward_error *err);

@@ -110,7 +110,8 @@ static onward_status store(ow_graph *graph, const ow_node *node, ow_type *outs, 
       shape->dims[d] = known_dim(graph->dims, shape->dims[d], &value->type.shape, shape->rank, d);
     value->type = outs[i];
   }
-  return ow_dims_failed(graph->dims) ? ow_node_fail(node, err, ONWARD_MEMORY, "no memory for symbolic shapes") : ONWARD_OK;
+  return ow_dims_failed(graph->dims) ? ow_node_fail(node, err, ONWARD_MEMORY, "no memory for symbolic shapes")
+                                     : ONWARD_OK;
 }
 
 onward_status ow_infer_node(ow_graph *graph, ow_node *node, onward_error *err) {
@@ -167,6 +168,6 @@ cleanup:
 
 onward_status ow_infer_graph(ow_graph *graph, onward_error *err) {
   OW_EACH_NODE(node, graph)
-    OW_TRY(ow_infer_node(graph, node, err));
+  OW_TRY(ow_infer_node(graph, node, err));
   return ONWARD_OK;
 }

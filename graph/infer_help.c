@@ -65,7 +65,8 @@ onward_status ow_infer_set(ow_infer *c, size_t out, onward_dtype dtype, int32_t 
   if (out >= c->out_count)
     return ONWARD_OK;
   if (rank < -1 || rank > ONWARD_MAX_RANK)
-    return ow_infer_fail(c, ONWARD_LIMIT, "output %zu would have rank %d; at most %d is supported", out, rank, ONWARD_MAX_RANK);
+    return ow_infer_fail(c, ONWARD_LIMIT, "output %zu would have rank %d; at most %d is supported", out, rank,
+                         ONWARD_MAX_RANK);
   ow_type *const type = &c->out[out];
   *type = (ow_type){.kind = OW_VALUE_TENSOR, .dtype = dtype};
   type->shape.rank = rank;
@@ -77,7 +78,9 @@ onward_status ow_infer_set(ow_infer *c, size_t out, onward_dtype dtype, int32_t 
   return ONWARD_OK;
 }
 
-onward_status ow_infer_same(ow_infer *c, size_t out, size_t in) { return ow_infer_same_shape(c, out, in, c->in[in].dtype); }
+onward_status ow_infer_same(ow_infer *c, size_t out, size_t in) {
+  return ow_infer_same_shape(c, out, in, c->in[in].dtype);
+}
 
 onward_status ow_infer_same_shape(ow_infer *c, size_t out, size_t in, onward_dtype dtype) {
   const ow_shape *const shape = &c->in[in].shape;
@@ -126,8 +129,8 @@ const ow_dim *ow_infer_elems(const ow_infer *c, size_t input, size_t *count) {
   const onward_tensor *const data = data_of(c, input);
   int64_t n;
   size_t bytes;
-  if (!data || !ow_dims_count(data->rank, data->dims, &n) || !ow_tensor_size(data->dtype, data->rank, data->dims, &bytes) ||
-      bytes > data->bytes || (uint64_t)n > OW_MAX_ELEMS)
+  if (!data || !ow_dims_count(data->rank, data->dims, &n) ||
+      !ow_tensor_size(data->dtype, data->rank, data->dims, &bytes) || bytes > data->bytes || (uint64_t)n > OW_MAX_ELEMS)
     return NULL;
   const ow_dim *const elems = ow_const_elems(c->arena, data->dtype, data->data, (size_t)n);
   *count = elems ? (size_t)n : 0;
@@ -136,7 +139,8 @@ const ow_dim *ow_infer_elems(const ow_infer *c, size_t input, size_t *count) {
 
 static bool is_whole(onward_dtype dtype) {
   const ow_dtype_info *const info = ow_dtype(dtype);
-  return info->bits >= 8 && (info->kind == OW_KIND_SIGNED || info->kind == OW_KIND_UNSIGNED || info->kind == OW_KIND_BOOL);
+  return info->bits >= 8 &&
+         (info->kind == OW_KIND_SIGNED || info->kind == OW_KIND_UNSIGNED || info->kind == OW_KIND_BOOL);
 }
 
 /* Longer than what is followed symbolically: straight from the bytes. */
@@ -182,7 +186,8 @@ static bool assume_equal(ow_infer *c, ow_dim a, ow_dim b, const char *what, onwa
   if (!c->guards || !c->guards->assume || !ow_dim_evaluable(c->dims, a) || !ow_dim_evaluable(c->dims, b))
     return false;
   char place[320], reason[400];
-  (void)snprintf(reason, sizeof reason, "%s in %s", what, c->node ? ow_node_describe(c->node, place, sizeof place) : "the graph");
+  (void)snprintf(reason, sizeof reason, "%s in %s", what,
+                 c->node ? ow_node_describe(c->node, place, sizeof place) : "the graph");
   if (!ow_graph_add_guard(c->guards, a, b, reason))
     *status = ow_infer_fail(c, ONWARD_MEMORY, "no memory");
   return true;
@@ -201,8 +206,8 @@ static onward_status broadcast_dim(ow_infer *c, const ow_shape *a, const ow_shap
     return ONWARD_OK;
   if (ow_dim_is_const(x) && ow_dim_is_const(y)) {
     char left[128], right[128];
-    return ow_infer_fail(c, ONWARD_MODEL, "shapes %s and %s do not broadcast", ow_shape_text(c->dims, a, left, sizeof left),
-                         ow_shape_text(c->dims, b, right, sizeof right));
+    return ow_infer_fail(c, ONWARD_MODEL, "shapes %s and %s do not broadcast",
+                         ow_shape_text(c->dims, a, left, sizeof left), ow_shape_text(c->dims, b, right, sizeof right));
   }
   onward_status status = ONWARD_OK;
   if (ow_dim_is_const(x) || ow_dim_is_const(y))

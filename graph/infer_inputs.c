@@ -152,10 +152,10 @@ static bool guard(ow_graph *graph, const dim_param *param, size_t input, ow_dim 
   ow_arena scratch;
   ow_arena_init(&scratch, graph->allocator);
   const char *const here = graph->inputs[input]->name;
-  const char *const reason = ow_dim_equal(param->meaning, param->symbol)
-                                 ? ow_arena_printf(&scratch, "'%s' in '%s' and in '%s'", param->name,
-                                                   graph->inputs[param->input]->name, here)
-                                 : ow_arena_printf(&scratch, "'%s' in '%s'", param->name, here);
+  const char *const reason =
+      ow_dim_equal(param->meaning, param->symbol)
+          ? ow_arena_printf(&scratch, "'%s' in '%s' and in '%s'", param->name, graph->inputs[param->input]->name, here)
+          : ow_arena_printf(&scratch, "'%s' in '%s'", param->name, here);
   const bool added = reason && ow_graph_add_guard(graph, param->meaning, own, reason);
   ow_arena_free(&scratch);
   return added;

@@ -24,11 +24,13 @@ ow_node *ow_match_op_in(const ow_value *value, const char *domain, const char *t
 bool ow_match_single_use(const ow_value *value) { return value && value->use_count == 1 && value->output_count == 0; }
 
 ow_node *ow_match_only_user(const ow_value *value) {
-  return ow_match_single_use(value) && value->uses[0].node->graph == value->graph ? value->uses[0].node : NULL;
+  ow_node *const user = ow_match_single_use(value) ? value->uses[0].node : NULL;
+  return user && user->graph == value->graph && ow_node_output(user, 0) ? user : NULL;
 }
 
 bool ow_value_ranked(const ow_value *value) {
-  return value && value->type.kind == OW_VALUE_TENSOR && value->type.dtype != ONWARD_UNDEFINED && value->type.shape.rank >= 0;
+  return value && value->type.kind == OW_VALUE_TENSOR && value->type.dtype != ONWARD_UNDEFINED &&
+         value->type.shape.rank >= 0;
 }
 
 bool ow_value_is_f32(const ow_value *value) {
@@ -122,6 +124,21 @@ ow_dim ow_value_dim(const ow_value *value, int32_t d) {
   return d >= 0 && d < rank ? value->type.shape.dims[d] : ow_dim_unknown();
 }
 
+bool ow_dims_agree(ow_graph *graph, ow_dim a, ow_dim b) {
+  if (ow_dim_is_unknown(a) || ow_dim_is_unknown(b))
+    return false;
+  if (ow_dim_equal(a, b))
+    return true;
+  const ow_graph *const root = ow_graph_root(graph);
+  for (size_t i = 0; i < root->guard_count; i++) {
+    const ow_guard *const guard = &root->guards[i];
+    if ((ow_dim_equal(guard->a, a) && ow_dim_equal(guard->b, b)) ||
+        (ow_dim_equal(guard->a, b) && ow_dim_equal(guard->b, a)))
+      return true;
+  }
+  return false;
+}
+
 bool ow_shape_equal(const ow_shape *a, const ow_shape *b) {
   if (a->rank < 0 || a->rank != b->rank)
     return false;
@@ -195,7 +212,8 @@ bool ow_match_transparent(const ow_node *node) {
     return false;
   const ow_value *const mask = ow_node_output(node, 1), *const training = ow_node_input(node, 2);
   double on;
-  return (!mask || (mask->use_count == 0 && mask->output_count == 0)) && (!training || (ow_match_scalar(training, &on) && on == 0.0));
+  return (!mask || (mask->use_count == 0 && mask->output_count == 0)) &&
+         (!training || (ow_match_scalar(training, &on) && on == 0.0));
 }
 
 /* ---- x / sqrt(mean(x*x) + epsilon), the heart of both norms ------------------------------------------------------------- */
@@ -212,8 +230,8 @@ static ow_node *match_division(const ow_value *root, const ow_value *x) {
   ow_node *user = ow_match_only_user(root);
   if (ow_node_is(user, "Div") && user->inputs[0] == x && user->inputs[1] == root)
     return user;
-  const bool reciprocal =
-      ow_node_is(user, "Reciprocal") || (ow_node_is(user, "Div") && user->inputs[1] == root && ow_match_scalar_near(user->inputs[0], 1.0, 0.0));
+  const bool reciprocal = ow_node_is(user, "Reciprocal") || (ow_node_is(user, "Div") && user->inputs[1] == root &&
+                                                             ow_match_scalar_near(user->inputs[0], 1.0, 0.0));
   if (!reciprocal)
     return NULL;
   const ow_value *const inverse = user->outputs[0];
@@ -248,8 +266,8 @@ ow_value *ow_match_centred(const ow_norm_match *m) {
     return NULL;
   ow_value *const x = sub->inputs[0];
   const ow_value *const mean = sub->inputs[1];
-  if (!ow_match_single_use(mean) || !ow_match_last_axis_reduce(mean->producer, "ReduceMean") || mean->producer->inputs[0] != x ||
-      !ow_value_same_shape(x, m->x))
+  if (!ow_match_single_use(mean) || !ow_match_last_axis_reduce(mean->producer, "ReduceMean") ||
+      mean->producer->inputs[0] != x || !ow_value_same_shape(x, m->x))
     return NULL;
   return x;
 }

@@ -13,11 +13,11 @@ typedef struct candidate {
   ow_pass_context *context;
   ow_node *softmax;
   ow_scores scores;
-  bool guarded;         /* Where(IsNaN(p), 0, p) follows */
-  ow_node *product;     /* MatMul of P and V */
+  bool guarded;     /* Where(IsNaN(p), 0, p) follows */
+  ow_node *product; /* MatMul of P and V */
   int64_t heads, kv_heads;
   ow_operand q, k, v;
-  ow_dim extents[4];    /* of the result, by OW_AXIS_* */
+  ow_dim extents[4];     /* of the result, by OW_AXIS_* */
   ow_dim scores_dims[4]; /* B, H, S, T */
   char reason[320];
 } candidate;
@@ -56,7 +56,8 @@ static ow_value *match_guard(const ow_value *p) {
 static bool keeps_rows(const ow_node *reshape) {
   const ow_value *const in = reshape->inputs[0], *const out = reshape->outputs[0];
   return ow_value_ranked(in) && ow_value_ranked(out) && in->type.shape.rank >= 2 && out->type.shape.rank >= 2 &&
-         ow_dim_equal(ow_value_dim(in, -1), ow_value_dim(out, -1)) && ow_dim_equal(ow_value_dim(in, -2), ow_value_dim(out, -2));
+         ow_dim_equal(ow_value_dim(in, -1), ow_value_dim(out, -1)) &&
+         ow_dim_equal(ow_value_dim(in, -2), ow_value_dim(out, -2));
 }
 
 static bool match_product(candidate *c) {
@@ -70,7 +71,9 @@ static bool match_product(candidate *c) {
     }
     ow_node *const user = ow_match_only_user(p);
     if (!user)
-      return refuse(c, c->softmax, p->output_count ? "gives probabilities that are an output of the graph" : "gives probabilities that are not used once");
+      return refuse(c, c->softmax,
+                    p->output_count ? "gives probabilities that are an output of the graph"
+                                    : "gives probabilities that are not used once");
     if (ow_node_is(user, "MatMul") && user->inputs[0] == p && user->inputs[1] != p) {
       c->product = user;
       return true;
@@ -102,9 +105,15 @@ static bool find_heads(candidate *c) {
 
 static bool match_keys_and_values(candidate *c, bool repeated) {
   ow_dims *const dims = c->context->graph->dims;
-  const ow_operand_want k = {"BHDS", c->heads, repeated, true}, v = {"BHSD", c->heads, repeated, false};
-  return ow_operand_match(dims, c->scores.product->inputs[1], &k, &c->k) && ow_operand_match(dims, c->product->inputs[1], &v, &c->v) &&
+  const ow_operand_want k = {c->scores.k_plain ? "BHSD" : "BHDS", c->heads, repeated, true},
+                        v = {"BHSD", c->heads, repeated, false};
+  return ow_operand_match(dims, c->scores.product->inputs[1], &k, &c->k) &&
+         ow_operand_match(dims, c->product->inputs[1], &v, &c->v) &&
          ow_dim_equal(c->k.dims[OW_AXIS_H], c->v.dims[OW_AXIS_H]);
+}
+
+static bool agree(const candidate *c, const ow_operand *a, const ow_operand *b, int axis) {
+  return ow_dims_agree(c->context->graph, a->dims[axis], b->dims[axis]);
 }
 
 static bool match_operands(candidate *c) {
@@ -118,9 +127,9 @@ static bool match_operands(candidate *c) {
   if (!ow_dim_is_const(kv) || kv.k < 1 || c->heads % kv.k != 0)
     return refuse(c, c->scores.product, "has key heads that do not divide its heads");
   c->kv_heads = kv.k;
-  if (!ow_dim_equal(c->q.dims[OW_AXIS_B], c->k.dims[OW_AXIS_B]) || !ow_dim_equal(c->q.dims[OW_AXIS_B], c->v.dims[OW_AXIS_B]))
+  if (!agree(c, &c->q, &c->k, OW_AXIS_B) || !agree(c, &c->q, &c->v, OW_AXIS_B))
     return refuse(c, c->scores.product, "has Q, K and V whose batch is not provably the same");
-  if (!ow_dim_equal(c->q.dims[OW_AXIS_D], c->k.dims[OW_AXIS_D]) || !ow_dim_equal(c->k.dims[OW_AXIS_S], c->v.dims[OW_AXIS_S]))
+  if (!agree(c, &c->q, &c->k, OW_AXIS_D) || !agree(c, &c->k, &c->v, OW_AXIS_S))
     return refuse(c, c->product, "has K that does not provably fit Q and V");
   c->extents[OW_AXIS_B] = c->scores_dims[0] = c->q.dims[OW_AXIS_B];
   c->extents[OW_AXIS_H] = c->scores_dims[1] = ow_dim_const(c->heads);
@@ -142,7 +151,7 @@ static bool build_masks(candidate *c, ow_patch *patch, ow_value **bias, ow_value
   for (size_t i = 0; i < c->scores.mask_count && !patch->failed; i++) {
     const ow_mask *const mask = &c->scores.masks[i];
     ow_mask_place place;
-    if (!ow_mask_match(c->context->graph->dims, mask, c->scores_dims, &place) ||
+    if (!ow_mask_match(c->context->graph, mask, c->scores_dims, &place) ||
         place.value->type.dtype != (mask->select ? ONWARD_BOOL : ONWARD_FLOAT32))
       return refuse(c, mask->value->producer, "makes a mask that does not fit the scores");
     ow_value *v = place.value;
@@ -175,7 +184,8 @@ static void set_operand(ow_patch *patch, const char *order, const char *offset, 
 static void set_attrs(const candidate *c, ow_patch *patch, const ow_place *place, bool select) {
   ow_patch_int(patch, "heads", c->heads);
   ow_patch_int(patch, "kv_heads", c->kv_heads);
-  ow_patch_float(patch, "scale", (float)(c->scores.scale * c->q.scale * c->k.scale * (c->scores.capped ? c->scores.softcap : 1.0)));
+  ow_patch_float(patch, "scale",
+                 (float)(c->scores.scale * c->q.scale * c->k.scale * (c->scores.capped ? c->scores.softcap : 1.0)));
   if (c->scores.capped)
     ow_patch_float(patch, "softcap", (float)c->scores.softcap);
   set_operand(patch, "q_order", "q_offset", &c->q);
@@ -206,7 +216,11 @@ static ow_node *build(candidate *c, const ow_place *place) {
   ow_node *attention = NULL;
   ow_value *out = NULL;
   if (!patch.failed && build_masks(c, &patch, &bias, &keep)) {
-    attention = ow_patch_node(&patch, "onward", "Attention", (ow_value *[]){q, k, v, bias, keep}, keep ? 5 : bias ? 4 : 3, 1);
+    attention = ow_patch_node(&patch, "onward", "Attention", (ow_value *[]){q, k, v, bias, keep},
+                              keep   ? 5
+                              : bias ? 4
+                                     : 3,
+                              1);
     if (attention) {
       set_attrs(c, &patch, place, keep != NULL);
       out = ow_patch_infer(&patch);

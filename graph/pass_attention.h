@@ -14,20 +14,21 @@
 
 typedef struct ow_mask {
   ow_value *value;
-  bool select;   /* a boolean that keeps or replaces scores; otherwise it is added */
-  bool inverted; /* select: true replaces */
-  double fill;   /* select: the replacement */
-  double factor; /* added: times this */
+  bool select;     /* a boolean that keeps or replaces scores; otherwise it is added */
+  bool inverted;   /* select: true replaces */
+  double fill;     /* select: the replacement */
+  double factor;   /* added: times this */
   ow_shape scores; /* of what it is applied to */
 } ow_mask;
 
 typedef struct ow_scores {
   ow_node *product; /* MatMul of Q and transposed K */
+  bool k_plain;     /* K is not transposed yet: the product does it */
   double scale, softcap;
   bool capped;
   ow_mask masks[OW_MASKS]; /* from the product outwards */
   size_t mask_count;
-  ow_shape split; /* [B,H,S,T] where a Reshape on the way says so; rank -1 otherwise */
+  ow_shape split;   /* [B,H,S,T] where a Reshape on the way says so; rank -1 otherwise */
   ow_node *culprit; /* why not: the node in the way, and a text */
   const char *reason;
 } ow_scores;
@@ -41,11 +42,11 @@ enum { OW_AXIS_B, OW_AXIS_S, OW_AXIS_H, OW_AXIS_D };
 
 typedef struct ow_operand {
   ow_value *value;
-  ow_dim dims[4];    /* extents by OW_AXIS_* */
+  ow_dim dims[4]; /* extents by OW_AXIS_* */
   char order[5];
-  int64_t offset;    /* of an operand of rank 3 */
-  ow_shape reshape;  /* rank >= 0: value under this shape */
-  double scale;      /* the operand is this times the memory */
+  int64_t offset;   /* of an operand of rank 3 */
+  ow_shape reshape; /* rank >= 0: value under this shape */
+  double scale;     /* the operand is this times the memory */
 } ow_operand;
 
 /* Operand `value` of a product. letters names its last axes: "BHSD", "BHDS". A rank of 3 has B and H in one, of which heads
@@ -75,6 +76,6 @@ typedef struct ow_mask_place {
   ow_value *value;
   ow_shape reshape;
 } ow_mask_place;
-bool ow_mask_match(ow_dims *dims, const ow_mask *mask, const ow_dim scores[4], ow_mask_place *place);
+bool ow_mask_match(ow_graph *graph, const ow_mask *mask, const ow_dim scores[4], ow_mask_place *place);
 
 #endif

@@ -7,10 +7,13 @@ static const char axis_letters[] = "BSHD";
 
 static int axis_of(char letter) { return (int)(strchr(axis_letters, letter) - axis_letters); }
 
-static const char orders[24][5] = {"BSHD", "SBHD", "BHSD", "BHDS", "SHBD", "HBSD", "HSBD", "BDHS", "BDSH", "BSDH", "SBDH", "SHDB",
-                                   "SDBH", "SDHB", "HBDS", "HSDB", "HDBS", "HDSB", "DBSH", "DBHS", "DSBH", "DSHB", "DHBS", "DHSB"};
+static const char orders[24][5] = {"BSHD", "SBHD", "BHSD", "BHDS", "SHBD", "HBSD", "HSBD", "BDHS",
+                                   "BDSH", "BSDH", "SBDH", "SHDB", "SDBH", "SDHB", "HBDS", "HSDB",
+                                   "HDBS", "HDSB", "DBSH", "DBHS", "DSBH", "DSHB", "DHBS", "DHSB"};
 
-static bool is_natural(ow_part part, ow_dim stride) { return ow_dim_is(part.dim, 1) || ow_dim_equal(part.stride, stride); }
+static bool is_natural(ow_part part, ow_dim stride) {
+  return ow_dim_is(part.dim, 1) || ow_dim_equal(part.stride, stride);
+}
 
 /* Memory is the four axes in this order, without gaps. */
 static bool is_dense(ow_dims *dims, const ow_part parts[4], const char *order, ow_dim *count) {
@@ -33,7 +36,8 @@ static bool same_dims(const ow_shape *shape, int32_t rank, const ow_dim *dims) {
 }
 
 /* Take base as it is or under the given shape. */
-static bool settle(ow_operand *o, const ow_view *view, const char *order, int32_t rank, const ow_dim *dims, bool reshape) {
+static bool settle(ow_operand *o, const ow_view *view, const char *order, int32_t rank, const ow_dim *dims,
+                   bool reshape) {
   const bool same = same_dims(&view->base->type.shape, rank, dims);
   if (!same && (!reshape || !ow_dims_computable(view->dims, dims, rank)))
     return false;
@@ -53,7 +57,8 @@ static bool settle_rows(ow_operand *o, const ow_view *view, const ow_part parts[
       !is_natural(d, ow_dim_const(1)) || !is_natural(h, d.dim) || d.dim.k < 1 || h.dim.k < 1)
     return false;
   int64_t end;
-  if (!ow_i64_mul(h.dim.k, d.dim.k, &end) || !ow_i64_add(end, view->offset.k, &end) || end > pitch.k || view->offset.k < 0)
+  if (!ow_i64_mul(h.dim.k, d.dim.k, &end) || !ow_i64_add(end, view->offset.k, &end) || end > pitch.k ||
+      view->offset.k < 0)
     return false;
   if (!ow_dim_equal(ow_shape_count(dims, &view->base->type.shape, 0, view->base->type.shape.rank),
                     ow_dim_mul(dims, ow_dim_mul(dims, b.dim, s.dim), pitch)))
@@ -75,7 +80,8 @@ static bool settle_dense(ow_operand *o, const ow_view *view, const ow_part parts
     ow_dim dims[4], count;
     for (int a = 0; a < 4; a++)
       dims[a] = parts[axis_of(orders[i][a])].dim;
-    if (is_dense(view->dims, parts, orders[i], &count) && ow_dim_equal(count, whole) && settle(o, view, orders[i], 4, dims, reshape))
+    if (is_dense(view->dims, parts, orders[i], &count) && ow_dim_equal(count, whole) &&
+        settle(o, view, orders[i], 4, dims, reshape))
       return true;
   }
   return false;
@@ -124,20 +130,29 @@ static bool match_view(ow_view *view, const ow_operand_want *want, ow_operand *o
     o->dims[axis] = parts[axis].dim;
   }
   o->scale = view->scale;
-  return settle_rows(o, view, parts, false) || settle_dense(o, view, parts, false) || settle_rows(o, view, parts, true) ||
-         settle_dense(o, view, parts, true);
+  return settle_rows(o, view, parts, false) || settle_dense(o, view, parts, false) ||
+         settle_rows(o, view, parts, true) || settle_dense(o, view, parts, true);
 }
 
+/* The farthest place in the chain that can be read absorbs the most; of those between which only bytes under another shape lie, one
+ * that needs no Reshape of its own. */
 bool ow_operand_match(ow_dims *dims, ow_value *value, const ow_operand_want *want, ow_operand *operand) {
   ow_value *chain[OW_VIEW_CHAIN];
+  bool found = false;
   if (!ow_value_ranked(value) || value->type.shape.rank < 2 || value->type.shape.rank > 4)
     return false;
   for (size_t from = ow_view_chain(value, want->scaled, chain); from-- > 0;) {
     ow_view view;
-    if (ow_view_of_chain(&view, dims, chain, from) && match_view(&view, want, operand))
-      return true;
+    ow_operand here = {.value = NULL};
+    if (ow_view_of_chain(&view, dims, chain, from) && match_view(&view, want, &here) &&
+        (!found || here.reshape.rank < 0)) {
+      *operand = here;
+      found = true;
+    }
+    if (found && (operand->reshape.rank < 0 || from == 0 || !ow_view_is_free(chain[from - 1])))
+      break;
   }
-  return false;
+  return found;
 }
 
 int64_t ow_operand_heads(ow_dims *dims, ow_value *value) {
@@ -190,7 +205,9 @@ static void complete_order(char order[5]) {
     if (strchr(order, *letter))
       continue;
     const size_t length = strlen(order);
-    const size_t at = *letter == 'D' ? length : *letter == 'H' ? (length && order[length - 1] == 'D' ? length - 1 : length) : 0;
+    const size_t at = *letter == 'D'   ? length
+                      : *letter == 'H' ? (length && order[length - 1] == 'D' ? length - 1 : length)
+                                       : 0;
     memmove(order + at + 1, order + at, length - at + 1);
     order[at] = *letter;
   }
@@ -248,8 +265,8 @@ size_t ow_places_match(ow_dims *dims, ow_value *value, const ow_dim extents[4], 
     }
     const ow_node *const next = ow_match_only_user(value);
     if (!next || next->output_count != 1 || !next->outputs[0] || ow_view_source(next->outputs[0], false) != value ||
-        ow_node_is(next, "Expand") || ow_node_is(next, "Slice") || ow_node_is(next, "Gather") || ow_node_is(next, "Split") ||
-        !ow_view_apply(&view, next->outputs[0]))
+        ow_node_is(next, "Expand") || ow_node_is(next, "Slice") || ow_node_is(next, "Gather") ||
+        ow_node_is(next, "Split") || !ow_view_apply(&view, next->outputs[0]))
       break;
     value = next->outputs[0];
   }
@@ -258,7 +275,8 @@ size_t ow_places_match(ow_dims *dims, ow_value *value, const ow_dim extents[4], 
 
 /* ---- masks ------------------------------------------------------------------------------------------------------------------ */
 
-static bool match_mask_view(ow_view *view, const ow_mask *mask, const ow_dim scores[4], ow_mask_place *place) {
+static bool match_mask_view(ow_graph *graph, ow_view *view, const ow_mask *mask, const ow_dim scores[4],
+                            ow_mask_place *place) {
   if (view->rank > mask->scores.rank || mask->scores.rank > 4)
     return false;
   if (mask->scores.rank == 3 && view->rank == 3 && view->axes[0].count > 0) {
@@ -277,7 +295,8 @@ static bool match_mask_view(ow_view *view, const ow_mask *mask, const ow_dim sco
     if (!ow_view_single(view, d, &part))
       return false;
     shape[d] = ow_dim_is(part.stride, 0) ? ow_dim_const(1) : part.dim;
-    if (!is_natural((ow_part){shape[d], part.stride, 0}, stride) || (!ow_dim_is(shape[d], 1) && !ow_dim_equal(shape[d], scores[d])))
+    if (!is_natural((ow_part){shape[d], part.stride, 0}, stride) ||
+        (!ow_dim_is(shape[d], 1) && !ow_dims_agree(graph, shape[d], scores[d])))
       return false;
     stride = ow_dim_mul(view->dims, stride, shape[d]);
   }
@@ -296,14 +315,21 @@ static bool match_mask_view(ow_view *view, const ow_mask *mask, const ow_dim sco
   return place->reshape.rank < 0 || ow_dims_computable(view->dims, shape, 4);
 }
 
-bool ow_mask_match(ow_dims *dims, const ow_mask *mask, const ow_dim scores[4], ow_mask_place *place) {
+bool ow_mask_match(ow_graph *graph, const ow_mask *mask, const ow_dim scores[4], ow_mask_place *place) {
   ow_value *chain[OW_VIEW_CHAIN];
   if (!ow_value_ranked(mask->value))
     return false;
+  bool found = false;
   for (size_t from = ow_view_chain(mask->value, false, chain); from-- > 0;) {
     ow_view view;
-    if (ow_view_of_chain(&view, dims, chain, from) && match_mask_view(&view, mask, scores, place))
-      return true;
+    ow_mask_place here = {.value = NULL};
+    if (ow_view_of_chain(&view, graph->dims, chain, from) && match_mask_view(graph, &view, mask, scores, &here) &&
+        (!found || here.reshape.rank < 0)) {
+      *place = here;
+      found = true;
+    }
+    if (found && (place->reshape.rank < 0 || from == 0 || !ow_view_is_free(chain[from - 1])))
+      break;
   }
-  return false;
+  return found;
 }

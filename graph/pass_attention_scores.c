@@ -74,7 +74,8 @@ static bool climb_sum(ow_dims *dims, ow_node *node, ow_scores *s, int depth) {
 static bool climb_where(ow_dims *dims, ow_node *node, ow_scores *s, int depth) {
   const ow_value *const out = node->outputs[0];
   for (size_t i = 1; i <= 2; i++) {
-    ow_mask mask = {.value = node->inputs[0], .select = true, .inverted = i == 2, .factor = 1.0, .scores = out->type.shape};
+    ow_mask mask = {
+        .value = node->inputs[0], .select = true, .inverted = i == 2, .factor = 1.0, .scores = out->type.shape};
     if (!ow_match_scalar(node->inputs[3 - i], &mask.fill))
       continue;
     if (!ow_value_same_shape(node->inputs[i], out))
@@ -87,7 +88,8 @@ static bool climb_where(ow_dims *dims, ow_node *node, ow_scores *s, int depth) {
 static bool climb_scaled(ow_dims *dims, ow_node *node, ow_scores *s, int depth) {
   double c;
   const bool divides = ow_node_is(node, "Div");
-  ow_value *const x = divides ? (ow_match_scalar(node->inputs[1], &c) ? node->inputs[0] : NULL) : ow_match_with_scalar(node, &c);
+  ow_value *const x =
+      divides ? (ow_match_scalar(node->inputs[1], &c) ? node->inputs[0] : NULL) : ow_match_with_scalar(node, &c);
   if (!x || !ow_value_same_shape(x, node->outputs[0]))
     return refuse(s, node, "the scores are multiplied by what is no constant");
   return climb(dims, x, s, depth - 1) && multiply(s, node, divides ? 1.0 / c : c);
@@ -107,7 +109,8 @@ static bool climb_tanh(ow_dims *dims, ow_node *node, ow_scores *s, int depth) {
 static bool climb_reshape(ow_dims *dims, ow_node *node, ow_scores *s, int depth) {
   const ow_shape *const in = &node->inputs[0]->type.shape, *const out = &node->outputs[0]->type.shape;
   const ow_shape *const split = in->rank == 4 ? in : out;
-  if (!ow_value_ranked(node->inputs[0]) || !ow_value_ranked(node->outputs[0]) || in->rank + out->rank != 7 || split->rank != 4)
+  if (!ow_value_ranked(node->inputs[0]) || !ow_value_ranked(node->outputs[0]) || in->rank + out->rank != 7 ||
+      split->rank != 4)
     return refuse(s, node, "the scores are reshaped");
   const ow_shape *const joined = in->rank == 4 ? out : in;
   if (!ow_dim_equal(ow_dim_mul(dims, split->dims[0], split->dims[1]), joined->dims[0]) ||
@@ -121,6 +124,21 @@ static bool climb_reshape(ow_dims *dims, ow_node *node, ow_scores *s, int depth)
   return true;
 }
 
+/* MatMul, or ONNX Runtime's with a factor and a transposed K. */
+static bool find_product(const ow_value *value, ow_node *node, ow_scores *s) {
+  const bool fused = ow_node_is_in(node, "com.microsoft", "FusedMatMul");
+  if (fused &&
+      (ow_node_int(node, "transA", 0) || ow_node_int(node, "transBatchA", 0) || ow_node_int(node, "transBatchB", 0)))
+    return refuse(s, node, "transposes Q");
+  if (value->type.shape.rank < 2 || value->type.shape.rank > 4)
+    return refuse(s, node, "the product of Q and K does not have rank 2, 3 or 4");
+  if (value->type.shape.rank == 4)
+    s->split = value->type.shape;
+  s->product = node;
+  s->k_plain = fused && ow_node_int(node, "transB", 0) != 0;
+  return !fused || multiply(s, node, (double)ow_node_float(node, "alpha", 1.0f));
+}
+
 static bool climb(ow_dims *dims, ow_value *value, ow_scores *s, int depth) {
   ow_node *const node = value->producer;
   if (!node || depth == 0)
@@ -129,14 +147,8 @@ static bool climb(ow_dims *dims, ow_value *value, ow_scores *s, int depth) {
     return refuse(s, node, value->output_count ? "scores are an output of the graph" : "scores are used elsewhere");
   if (!ow_value_is_f32(value) || !ow_value_ranked(value))
     return refuse(s, node, "the scores are not float32 of known rank");
-  if (ow_node_is(node, "MatMul")) {
-    if (value->type.shape.rank < 2 || value->type.shape.rank > 4)
-      return refuse(s, node, "the product of Q and K does not have rank 2, 3 or 4");
-    if (value->type.shape.rank == 4)
-      s->split = value->type.shape;
-    s->product = node;
-    return true;
-  }
+  if (ow_node_is(node, "MatMul") || ow_node_is_in(node, "com.microsoft", "FusedMatMul"))
+    return find_product(value, node, s);
   if (ow_match_transparent(node))
     return climb(dims, node->inputs[0], s, depth - 1);
   if (ow_node_is(node, "Add") || ow_node_is(node, "Sub"))

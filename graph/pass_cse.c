@@ -50,8 +50,8 @@ static bool is_shape_const(const ow_value *v) {
 static uint64_t value_hash(const ow_value *v) {
   uint64_t h = mix(1, (uint64_t)v->type.dtype);
   if (v->constant)
-    return mix_bytes(mix_bytes(h, v->constant->dims, (size_t)v->constant->rank * sizeof *v->constant->dims), v->constant->data,
-                     v->constant->bytes);
+    return mix_bytes(mix_bytes(h, v->constant->dims, (size_t)v->constant->rank * sizeof *v->constant->dims),
+                     v->constant->data, v->constant->bytes);
   for (size_t i = 0; i < v->type.elem_count; i++)
     h = mix(mix(h, (uint64_t)v->type.elems[i].k), (uint64_t)v->type.elems[i].x);
   return h;
@@ -63,8 +63,9 @@ static bool same_value(const ow_value *a, const ow_value *b) {
            a->constant->bytes == b->constant->bytes &&
            memcmp(a->constant->dims, b->constant->dims, (size_t)a->constant->rank * sizeof *a->constant->dims) == 0 &&
            (a->constant->bytes == 0 || memcmp(a->constant->data, b->constant->data, a->constant->bytes) == 0);
-  return !a->constant && !b->constant && a->type.dtype == b->type.dtype && ow_shape_equal(&a->type.shape, &b->type.shape) &&
-         a->type.elem_count == b->type.elem_count && same_dims(a->type.elems, b->type.elems, a->type.elem_count);
+  return !a->constant && !b->constant && a->type.dtype == b->type.dtype &&
+         ow_shape_equal(&a->type.shape, &b->type.shape) && a->type.elem_count == b->type.elem_count &&
+         same_dims(a->type.elems, b->type.elems, a->type.elem_count);
 }
 
 /* ---- nodes --------------------------------------------------------------------------------------------------------------- */
@@ -74,13 +75,11 @@ static bool is_comparable(const ow_node *node) {
     return false;
   for (size_t i = 0; i < node->attr_count; i++)
     switch (node->attrs[i].kind) {
-    case OW_ATTR_GRAPH:
-    case OW_ATTR_GRAPHS:
-    case OW_ATTR_TENSORS:
-    case OW_ATTR_TYPE:
-      return false;
-    default:
-      break;
+      case OW_ATTR_GRAPH:
+      case OW_ATTR_GRAPHS:
+      case OW_ATTR_TENSORS:
+      case OW_ATTR_TYPE: return false;
+      default: break;
     }
   return true;
 }
@@ -107,25 +106,20 @@ static bool same_attr(const ow_attr *a, const ow_attr *b) {
   if (strcmp(a->name, b->name) != 0 || a->kind != b->kind)
     return false;
   switch (a->kind) {
-  case OW_ATTR_FLOAT:
-    return memcmp(&a->f, &b->f, sizeof a->f) == 0;
-  case OW_ATTR_INT:
-    return a->i == b->i;
-  case OW_ATTR_STRING:
-    return a->count == b->count && memcmp(a->s, b->s, a->count) == 0;
-  case OW_ATTR_TENSOR:
-    return same_tensor(a->t, b->t);
-  case OW_ATTR_FLOATS:
-    return a->count == b->count && (a->count == 0 || memcmp(a->floats, b->floats, a->count * sizeof *a->floats) == 0);
-  case OW_ATTR_INTS:
-    return a->count == b->count && (a->count == 0 || memcmp(a->ints, b->ints, a->count * sizeof *a->ints) == 0);
-  case OW_ATTR_STRINGS:
-    for (size_t i = 0; i < a->count && a->count == b->count; i++)
-      if (strcmp(a->strings[i], b->strings[i]) != 0)
-        return false;
-    return a->count == b->count;
-  default:
-    return false;
+    case OW_ATTR_FLOAT: return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+    case OW_ATTR_INT: return a->i == b->i;
+    case OW_ATTR_STRING: return a->count == b->count && memcmp(a->s, b->s, a->count) == 0;
+    case OW_ATTR_TENSOR: return same_tensor(a->t, b->t);
+    case OW_ATTR_FLOATS:
+      return a->count == b->count && (a->count == 0 || memcmp(a->floats, b->floats, a->count * sizeof *a->floats) == 0);
+    case OW_ATTR_INTS:
+      return a->count == b->count && (a->count == 0 || memcmp(a->ints, b->ints, a->count * sizeof *a->ints) == 0);
+    case OW_ATTR_STRINGS:
+      for (size_t i = 0; i < a->count && a->count == b->count; i++)
+        if (strcmp(a->strings[i], b->strings[i]) != 0)
+          return false;
+      return a->count == b->count;
+    default: return false;
   }
 }
 
@@ -138,8 +132,8 @@ static bool same_inputs(const ow_node *a, const ow_node *b) {
 }
 
 static bool same_node(const ow_node *a, const ow_node *b) {
-  if (strcmp(a->type, b->type) != 0 || strcmp(a->domain, b->domain) != 0 || a->version != b->version || !same_inputs(a, b) ||
-      a->output_count != b->output_count || a->attr_count != b->attr_count)
+  if (strcmp(a->type, b->type) != 0 || strcmp(a->domain, b->domain) != 0 || a->version != b->version ||
+      !same_inputs(a, b) || a->output_count != b->output_count || a->attr_count != b->attr_count)
     return false;
   for (size_t i = 0; i < a->attr_count; i++)
     if (!same_attr(&a->attrs[i], &b->attrs[i]))

@@ -78,8 +78,8 @@ static ow_node *find_product(ow_value *part, ow_value *x, double constant) {
   return NULL;
 }
 
-static ow_node *replace(ow_pass_context *context, ow_node *last, ow_value *x, const char *domain, const char *type, const char *approximate,
-                    const float *alpha) {
+static ow_node *replace(ow_pass_context *context, ow_node *last, ow_value *x, const char *domain, const char *type,
+                        const char *approximate, const float *alpha) {
   ow_patch patch = ow_patch_begin(context, last, "gelu");
   if (ow_patch_node(&patch, domain, type, &x, 1, 1)) {
     if (approximate)
@@ -119,7 +119,8 @@ static bool is_cubic(ow_value *inner, ow_value **x) {
   for (size_t i = 0; add && i < 2; i++) {
     product cube = {.constant = 1.0};
     *x = add->inputs[i];
-    if (multiply(&cube, add->inputs[1 - i], (const ow_value *[]){*x, NULL}, 4) && is_power(&cube, *x, 3) && near(cube.constant, 0.044715))
+    if (multiply(&cube, add->inputs[1 - i], (const ow_value *[]){*x, NULL}, 4) && is_power(&cube, *x, 3) &&
+        near(cube.constant, 0.044715))
       return true;
   }
   return false;
@@ -147,7 +148,8 @@ static ow_value *match_tanh_argument(ow_value *arg) {
   for (size_t i = 0; top && i < 2; i++) { /* (c x) (1 + ..) and c (x (1 + ..)) */
     ow_value *const factor = top->inputs[i];
     p = (product){.constant = 1.0};
-    if (!ow_match_op(factor, "Add") || !multiply(&p, top->inputs[1 - i], (const ow_value *[]){NULL, NULL}, 1) || p.count != 1)
+    if (!ow_match_op(factor, "Add") || !multiply(&p, top->inputs[1 - i], (const ow_value *[]){NULL, NULL}, 1) ||
+        p.count != 1)
       continue;
     if (near(p.constant, sqrt(2.0 / acos(-1.0))) && is_quadratic(factor, p.factors[0]))
       return p.factors[0];

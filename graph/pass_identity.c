@@ -5,7 +5,8 @@
 #include "graph/pass_util.h"
 
 static bool is_view(const ow_node *node) {
-  return ow_node_is(node, "Reshape") || ow_node_is(node, "Squeeze") || ow_node_is(node, "Unsqueeze") || ow_node_is(node, "Flatten");
+  return ow_node_is(node, "Reshape") || ow_node_is(node, "Squeeze") || ow_node_is(node, "Unsqueeze") ||
+         ow_node_is(node, "Flatten");
 }
 
 static bool all_ones(const ow_value *steps) {
@@ -85,6 +86,8 @@ static bool merge_views(ow_pass_context *context, ow_node *node) {
   if (!is_view(node) || !is_view(first) || !ow_value_ranked(out) ||
       !ow_dims_computable(context->graph->dims, out->type.shape.dims, out->type.shape.rank))
     return false;
+  if (ow_value_same_shape(first->inputs[0], out))
+    return ow_pass_bypass(context->graph, node, out, first->inputs[0]);
   ow_patch patch = ow_patch_begin(context, node, "reshape");
   ow_patch_replace(&patch, out, ow_patch_reshape(&patch, first->inputs[0], out->type.shape.dims, out->type.shape.rank));
   return ow_patch_apply(&patch);
@@ -96,7 +99,8 @@ static bool merge_transposes(ow_pass_context *context, ow_node *node) {
   if (!ow_node_is(node, "Transpose") || !first || !ow_value_ranked(out))
     return false;
   size_t count, first_count;
-  const int64_t *const perm = ow_node_ints(node, "perm", &count), *const first_perm = ow_node_ints(first, "perm", &first_count);
+  const int64_t *const perm = ow_node_ints(node, "perm", &count), *const first_perm =
+                                                                      ow_node_ints(first, "perm", &first_count);
   const int32_t rank = out->type.shape.rank;
   if (!perm || !first_perm || count != (size_t)rank || first_count != count)
     return false;
@@ -126,7 +130,8 @@ static bool merge_transposes(ow_pass_context *context, ow_node *node) {
 onward_status ow_pass_identity(ow_pass_context *context, size_t *changes) {
   for (ow_node *node = context->graph->first, *next; node; node = next) {
     next = node->next;
-    if (node->input_count > 0 && (drop(context->graph, node) || merge_views(context, node) || merge_transposes(context, node)))
+    if (node->input_count > 0 &&
+        (drop(context->graph, node) || merge_views(context, node) || merge_transposes(context, node)))
       (*changes)++;
   }
   return ONWARD_OK;

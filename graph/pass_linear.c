@@ -8,8 +8,8 @@
 #include "graph/pass_util.h"
 
 static bool is_matrix(const ow_value *w) {
-  return w && w->constant && w->constant->dtype == ONWARD_FLOAT32 && w->constant->rank == 2 && w->constant->dims[0] > 0 &&
-         w->constant->dims[1] > 0;
+  return w && w->constant && w->constant->dtype == ONWARD_FLOAT32 && w->constant->rank == 2 &&
+         w->constant->dims[0] > 0 && w->constant->dims[1] > 0;
 }
 
 /* The constant matrix behind w; *transposed is flipped when it lies behind a Transpose. */
@@ -30,7 +30,8 @@ static ow_value *find_matrix(ow_value *w, bool *transposed) {
 static ow_dim columns(const ow_value *w, bool transposed) { return ow_dim_const(w->constant->dims[!transposed]); }
 
 /* Make Linear in place of the output of last. */
-static ow_node *make_linear(ow_pass_context *context, ow_node *last, ow_value *x, ow_value *w, bool transposed, ow_value *bias) {
+static ow_node *make_linear(ow_pass_context *context, ow_node *last, ow_value *x, ow_value *w, bool transposed,
+                            ow_value *bias) {
   if (bias && !(bias = ow_const_row(context->graph, bias)))
     return NULL;
   ow_patch patch = ow_patch_begin(context, last, "linear");
@@ -63,8 +64,10 @@ static ow_node *from_matmul(ow_pass_context *context, ow_node *node) {
 
 static ow_node *from_gemm(ow_pass_context *context, ow_node *node) {
   bool transposed = ow_node_int(node, "transB", 0) != 0;
-  ow_value *const x = node->inputs[0], *const w = find_matrix(node->inputs[1], &transposed), *const c = ow_node_input(node, 2);
-  if (!w || !x || x->constant || !ow_value_is_f32(x) || ow_node_int(node, "transA", 0) != 0 || ow_node_float(node, "alpha", 1.0f) != 1.0f)
+  ow_value *const x = node->inputs[0], *const w = find_matrix(node->inputs[1], &transposed),
+                  *const c = ow_node_input(node, 2);
+  if (!w || !x || x->constant || !ow_value_is_f32(x) || ow_node_int(node, "transA", 0) != 0 ||
+      ow_node_float(node, "alpha", 1.0f) != 1.0f)
     return NULL;
   if (c && (ow_node_float(node, "beta", 1.0f) != 1.0f || !ow_match_row_const(c, columns(w, transposed)) ||
             c->constant->dtype != ONWARD_FLOAT32))
@@ -122,7 +125,9 @@ static ow_node *absorb_bias(ow_pass_context *context, ow_node *linear) {
   if (linear->input_count != 2)
     return NULL;
   ow_node *const add = match_bias(linear->outputs[0], ow_value_dim(linear->outputs[0], -1), &bias);
-  return add ? make_linear(context, add, linear->inputs[0], linear->inputs[1], ow_node_int(linear, "trans_b", 0) != 0, bias) : NULL;
+  return add ? make_linear(context, add, linear->inputs[0], linear->inputs[1], ow_node_int(linear, "trans_b", 0) != 0,
+                           bias)
+             : NULL;
 }
 
 /* Reshape -> Linear -> Reshape: only the last axis counts, so the first Reshape can go. */

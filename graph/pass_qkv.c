@@ -6,7 +6,7 @@
 
 typedef struct slot {
   const char *offset; /* the attribute */
-  ow_node *linear; /* the Linear behind operand i, when it may be merged */
+  ow_node *linear;    /* the Linear behind operand i, when it may be merged */
 } slot;
 
 /* The Linear that makes nothing but this operand of rank 3. */
@@ -20,12 +20,14 @@ static ow_node *mergeable(const ow_value *operand) {
 }
 
 static bool goes_with(const ow_node *a, const ow_node *b) {
-  return a && b && a != b && a->inputs[0] == b->inputs[0] && ow_node_int(a, "trans_b", 0) == ow_node_int(b, "trans_b", 0) &&
+  return a && b && a != b && a->inputs[0] == b->inputs[0] &&
+         ow_node_int(a, "trans_b", 0) == ow_node_int(b, "trans_b", 0) &&
          a->inputs[1]->type.dtype == b->inputs[1]->type.dtype;
 }
 
 /* members: which of the three are merged; first is one of them. */
-static ow_node *merge(ow_pass_context *context, ow_node *attention, const slot slots[3], const bool members[3], const ow_node *first) {
+static ow_node *merge(ow_pass_context *context, ow_node *attention, const slot slots[3], const bool members[3],
+                      const ow_node *first) {
   ow_value *inputs[7] = {first->inputs[0]};
   int64_t offsets[3], width = 0;
   size_t count = 1, used = 0;
@@ -37,7 +39,8 @@ static ow_node *merge(ow_pass_context *context, ow_node *attention, const slot s
     inputs[count + 1] = ow_node_input(slots[i].linear, 2);
     used = inputs[count + 1] ? count + 2 : count + 1;
     count += 2;
-    if (!ow_i64_add(offsets[i], width, &offsets[i]) || !ow_i64_add(width, ow_value_dim(attention->inputs[i], -1).k, &width))
+    if (!ow_i64_add(offsets[i], width, &offsets[i]) ||
+        !ow_i64_add(width, ow_value_dim(attention->inputs[i], -1).k, &width))
       return NULL;
   }
   ow_patch patch = ow_patch_begin(context, attention, "qkv");
@@ -51,7 +54,8 @@ static ow_node *merge(ow_pass_context *context, ow_node *attention, const slot s
     operands[i] = i < 3 && members[i] ? packed : attention->inputs[i];
   ow_value *out = NULL;
   if (packed && ow_patch_node(&patch, "onward", "Attention", operands, attention->input_count, 1)) {
-    ow_patch_copy_attrs(&patch, attention, (const char *const[]){slots[0].offset, slots[1].offset, slots[2].offset, NULL});
+    ow_patch_copy_attrs(&patch, attention,
+                        (const char *const[]){slots[0].offset, slots[1].offset, slots[2].offset, NULL});
     for (size_t i = 0; i < 3; i++)
       if (offsets[i] != 0)
         ow_patch_int(&patch, slots[i].offset, offsets[i]);

@@ -75,7 +75,8 @@ onward_status ow_pass_shape(ow_pass_context *context, size_t *changes) {
       ow_value *const v = node->outputs[i];
       if (!v)
         continue;
-      if (v->output_count > 0 || (unsigned)v->type.dtype >= 32 || !(integers & OW_BIT(v->type.dtype)) || !is_known(graph->dims, v)) {
+      if (v->output_count > 0 || (unsigned)v->type.dtype >= 32 || !(integers & OW_BIT(v->type.dtype)) ||
+          !is_known(graph->dims, v)) {
         all = false;
         continue;
       }
@@ -92,4 +93,6 @@ onward_status ow_pass_shape(ow_pass_context *context, size_t *changes) {
   return ONWARD_OK;
 }
 
-onward_status ow_pass_shape_folded(ow_pass_context *context, size_t *changes) { return ow_pass_shape(context, changes); }
+onward_status ow_pass_shape_folded(ow_pass_context *context, size_t *changes) {
+  return ow_pass_shape(context, changes);
+}

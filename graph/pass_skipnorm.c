@@ -8,8 +8,8 @@ typedef struct norm_form {
 } norm_form;
 
 static const norm_form *find_form(const ow_node *node) {
-  static const norm_form forms[] = {{"", "LayerNormalization", false}, {"", "RMSNormalization", true},
-                                    {"", "SimplifiedLayerNormalization", true}};
+  static const norm_form forms[] = {
+      {"", "LayerNormalization", false}, {"", "RMSNormalization", true}, {"", "SimplifiedLayerNormalization", true}};
   for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
     if (ow_node_is_in(node, forms[i].domain, forms[i].type))
       return &forms[i];
@@ -39,8 +39,9 @@ static ow_node *fuse(ow_pass_context *context, ow_node *norm) {
     return NULL;
   const bool sum_used = sum->use_count > 1 || sum->output_count > 0;
   ow_patch patch = ow_patch_begin(context, add, "skipnorm");
-  ow_node *const skip = ow_patch_node(&patch, "onward", "SkipNorm", (ow_value *[]){add->inputs[0], add->inputs[1], scale, bias},
-                                      bias ? 4 : 3, sum_used ? 2 : 1);
+  ow_node *const skip =
+      ow_patch_node(&patch, "onward", "SkipNorm", (ow_value *[]){add->inputs[0], add->inputs[1], scale, bias},
+                    bias ? 4 : 3, sum_used ? 2 : 1);
   if (skip) {
     ow_patch_float(&patch, "epsilon", ow_node_float(norm, "epsilon", 1e-5f));
     ow_patch_int(&patch, "rms", form->rms);

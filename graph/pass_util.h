@@ -19,6 +19,8 @@ ow_node *ow_match_only_user(const ow_value *value); /* NULL unless exactly one u
 bool ow_value_ranked(const ow_value *value);        /* a tensor of known type and rank */
 bool ow_value_is_f32(const ow_value *value);
 bool ow_shape_equal(const ow_shape *a, const ow_shape *b);
+/* Provably equal, or equal by a guard that inference has recorded: then this variant runs only where it holds. */
+bool ow_dims_agree(ow_graph *graph, ow_dim a, ow_dim b);
 bool ow_match_vector(const ow_value *value, ow_dim length);    /* shape [length] */
 bool ow_match_row_const(const ow_value *value, ow_dim length); /* constant of shape [1,..,1,length] */
 bool ow_match_last_axis_reduce(const ow_node *node, const char *type);
@@ -47,7 +49,7 @@ ow_value *ow_patch_shape(ow_patch *patch, const ow_dim *dims, int32_t rank);
 ow_value *ow_patch_reshape(ow_patch *patch, ow_value *x, const ow_dim *dims, int32_t rank);
 ow_value *ow_patch_unary(ow_patch *patch, const char *type, ow_value *x);
 ow_value *ow_patch_binary(ow_patch *patch, const char *type, ow_value *a, ow_value *b);
-ow_value *ow_patch_scalar(ow_patch *patch, float value); /* an f32 constant of rank 0 */
+ow_value *ow_patch_scalar(ow_patch *patch, float value);             /* an f32 constant of rank 0 */
 void ow_patch_int(ow_patch *patch, const char *name, int64_t value); /* attributes of the newest node */
 void ow_patch_float(ow_patch *patch, const char *name, float value);
 void ow_patch_string(ow_patch *patch, const char *name, const char *value);

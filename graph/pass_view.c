@@ -162,8 +162,8 @@ static bool apply_slice(ow_view *view, const ow_node *node, const ow_shape *to) 
   const int64_t count = ow_match_ints(ow_node_input(node, 1), starts, ONWARD_MAX_RANK);
   const int64_t axis_count = ow_node_input(node, 3) ? ow_match_ints(node->inputs[3], axes, ONWARD_MAX_RANK) : 0;
   const int64_t step_count = ow_node_input(node, 4) ? ow_match_ints(node->inputs[4], steps, ONWARD_MAX_RANK) : 0;
-  if (count < 0 || axis_count < 0 || step_count < 0 || to->rank != view->rank || (axis_count > 0 && axis_count != count) ||
-      (step_count > 0 && step_count != count))
+  if (count < 0 || axis_count < 0 || step_count < 0 || to->rank != view->rank ||
+      (axis_count > 0 && axis_count != count) || (step_count > 0 && step_count != count))
     return false;
   for (int64_t i = 0; i < count; i++) {
     int64_t axis = axis_count > 0 ? axes[i] : i;
@@ -197,7 +197,8 @@ static bool apply_split(ow_view *view, const ow_node *node, const ow_value *valu
 }
 
 static bool is_reshape(const ow_node *node) {
-  return ow_node_is(node, "Reshape") || ow_node_is(node, "Flatten") || ow_node_is(node, "Squeeze") || ow_node_is(node, "Unsqueeze");
+  return ow_node_is(node, "Reshape") || ow_node_is(node, "Flatten") || ow_node_is(node, "Squeeze") ||
+         ow_node_is(node, "Unsqueeze");
 }
 
 static bool is_scaling(const ow_node *node, size_t *slot, double *factor) {
@@ -228,6 +229,10 @@ ow_value *ow_view_source(const ow_value *value, bool scaled) {
       ow_match_transparent(node))
     return node->inputs[0];
   return scaled && ow_value_is_f32(value) && is_scaling(node, &slot, &factor) ? node->inputs[slot] : NULL;
+}
+
+bool ow_view_is_free(const ow_value *value) {
+  return is_reshape(value->producer) || ow_match_transparent(value->producer);
 }
 
 bool ow_view_apply(ow_view *view, const ow_value *value) {

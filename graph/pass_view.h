@@ -36,6 +36,8 @@ typedef struct ow_view {
 bool ow_view_start(ow_view *view, ow_dims *dims, ow_value *base);
 /* What value is a view of by its producer alone; NULL when it is none. scaled: products with a scalar count too. */
 ow_value *ow_view_source(const ow_value *value, bool scaled);
+/* value, which has a source, is only its bytes under another shape. */
+bool ow_view_is_free(const ow_value *value);
 /* From the source of value to value. false when strides cannot say it. */
 bool ow_view_apply(ow_view *view, const ow_value *value);
 bool ow_view_reshape(ow_view *view, const ow_dim *dims, int32_t rank);

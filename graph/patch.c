@@ -14,13 +14,14 @@ static const ow_op *newest_row(const ow_registry *registry, const char *domain, 
   const ow_op *best = NULL;
   const ow_op *row;
   for (size_t i = 0; (row = ow_registry_row(registry, i)); i++)
-    if (strcmp(row->name, type) == 0 && strcmp(row->domain, domain) == 0 && row->until == 0 && (!best || row->since > best->since))
+    if (strcmp(row->name, type) == 0 && strcmp(row->domain, domain) == 0 && row->until == 0 &&
+        (!best || row->since > best->since))
       best = row;
   return best;
 }
 
-ow_node *ow_patch_node(ow_patch *patch, const char *domain, const char *type, ow_value *const *inputs, size_t input_count,
-                       size_t output_count) {
+ow_node *ow_patch_node(ow_patch *patch, const char *domain, const char *type, ow_value *const *inputs,
+                       size_t input_count, size_t output_count) {
   ow_graph *const graph = patch->context->graph;
   ow_value *outputs[4] = {NULL};
   const ow_op *const row = newest_row(patch->context->registry, domain, type);
@@ -30,10 +31,11 @@ ow_node *ow_patch_node(ow_patch *patch, const char *domain, const char *type, ow
   }
   for (size_t i = 0; i < output_count && !patch->failed; i++)
     patch->failed = !(outputs[i] = ow_graph_add_value(graph, NULL));
-  const char *const name = ow_arena_printf(&graph->arena, "%s:%s", patch->anchor->name ? patch->anchor->name : "", patch->rule);
+  const char *const name =
+      ow_arena_printf(&graph->arena, "%s:%s", patch->anchor->name ? patch->anchor->name : "", patch->rule);
   ow_node *const node = patch->failed || !name ? NULL
-                                               : ow_graph_add_node(graph, patch->anchor, name, domain, type, row->since, inputs,
-                                                                   input_count, outputs, output_count);
+                                               : ow_graph_add_node(graph, patch->anchor, name, domain, type, row->since,
+                                                                   inputs, input_count, outputs, output_count);
   if (!node) {
     patch->failed = true;
     return NULL;
@@ -112,7 +114,8 @@ typedef struct node_stack {
 
 /* Without memory the node is forgotten: dead code that stays is harmless. */
 static void push(node_stack *stack, ow_node *node) {
-  if (node && ow_reserve(stack->allocator, &stack->nodes, &stack->capacity, stack->count, stack->count + 1, sizeof *stack->nodes))
+  if (node && ow_reserve(stack->allocator, &stack->nodes, &stack->capacity, stack->count, stack->count + 1,
+                         sizeof *stack->nodes))
     stack->nodes[stack->count++] = node;
 }
 

@@ -56,7 +56,8 @@ static bool may_share(const block *with, const ow_plan_item *item) {
   if (item->view)
     return true;
   /* A result much smaller than what it overwrites would keep the rest from being used. */
-  return with->last == item->first && with->overwritten != item->first && item->bytes > 0 && item->bytes <= with->bytes && item->bytes > with->bytes / 2;
+  return with->last == item->first && with->overwritten != item->first && item->bytes > 0 &&
+         item->bytes <= with->bytes && item->bytes > with->bytes / 2;
 }
 
 /* owner[i]: the block of item i. */
@@ -67,7 +68,8 @@ static onward_status make_blocks(ow_plan_item *items, size_t count, block *block
     ow_plan_item *const item = &items[i];
     item->shared = false;
     if (item->last < item->first || (item->alias != OW_NO_ALIAS && item->alias >= i))
-      return ow_fail(err, ONWARD_INTERNAL, "item %zu of the memory plan ends before it begins, or continues a later one", i);
+      return ow_fail(err, ONWARD_INTERNAL,
+                     "item %zu of the memory plan ends before it begins, or continues a later one", i);
     block *const with = item->alias != OW_NO_ALIAS ? &blocks[owner[item->alias]] : NULL;
     if (with && may_share(with, item)) {
       owner[i] = with->id;
@@ -79,8 +81,11 @@ static onward_status make_blocks(ow_plan_item *items, size_t count, block *block
       continue;
     }
     owner[i] = (uint32_t)*block_count;
-    blocks[*block_count] = (block){
-        .id = (uint32_t)*block_count, .first = item->first, .last = item->last, .overwritten = UINT32_MAX, .bytes = item->bytes};
+    blocks[*block_count] = (block){.id = (uint32_t)*block_count,
+                                   .first = item->first,
+                                   .last = item->last,
+                                   .overwritten = UINT32_MAX,
+                                   .bytes = item->bytes};
     ++*block_count;
   }
   for (size_t b = 0; b < *block_count; b++)

@@ -54,7 +54,8 @@ static onward_status add_row(ow_registry *registry, const ow_op *row, onward_err
   const size_t first = head(registry, row->name);
   for (size_t link = first; link; link = registry->entries[link - 1].next) {
     const ow_op *const other = registry->entries[link - 1].row;
-    if (same_domain(other->domain, row->domain) && other->since <= last_version(row) && row->since <= last_version(other))
+    if (same_domain(other->domain, row->domain) && other->since <= last_version(row) &&
+        row->since <= last_version(other))
       return ow_fail(err, ONWARD_ARGUMENT, "operator %s.%s: versions from %d and from %d overlap",
                      row->domain[0] ? row->domain : "ai.onnx", row->name, other->since, row->since);
   }

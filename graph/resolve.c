@@ -31,7 +31,9 @@ static bool note_missing(missing_list *list, const ow_node *node, bool known) {
     return true;
   }
   item = ow_arena_zero(&list->arena, 1, sizeof *item);
-  if (!item || !ow_reserve(list->arena.allocator, &list->items, &list->capacity, list->count, list->count + 1, sizeof *list->items) ||
+  if (!item ||
+      !ow_reserve(list->arena.allocator, &list->items, &list->capacity, list->count, list->count + 1,
+                  sizeof *list->items) ||
       !ow_strmap_put(&list->by_key, key, item))
     return false;
   *item = (missing){node, 1, known};
@@ -46,14 +48,18 @@ static onward_status report(const missing_list *list, onward_error *err) {
   for (size_t i = 0; i < list->count; i++) {
     const missing *const item = list->items[i];
     const ow_node *const node = item->first;
-    char entry[240], where[96];
+    char entry[264], where[96], nodes[40];
     if (node->name[0])
       (void)snprintf(where, sizeof where, "'%.80s'", node->name);
     else
-      (void)snprintf(where, sizeof where, "node #%u", node->index);
-    (void)snprintf(entry, sizeof entry, "%s %.40s %.40s-%d%s (%zu node%s%s %s)", i ? "," : "", node->domain[0] ? node->domain : "ai.onnx",
-                   node->type, node->version, item->known ? ", not at this opset" : "", item->nodes, item->nodes == 1 ? "" : "s",
-                   item->nodes == 1 ? "" : ", first", where);
+      (void)snprintf(where, sizeof where, "#%u", node->index);
+    if (item->nodes == 1)
+      (void)snprintf(nodes, sizeof nodes, "1 node,");
+    else
+      (void)snprintf(nodes, sizeof nodes, "%zu nodes, first", item->nodes);
+    (void)snprintf(entry, sizeof entry, "%s %.40s %.40s-%d (%s%s %s)", i ? "," : "",
+                   node->domain[0] ? node->domain : "ai.onnx", node->type, node->version,
+                   item->known ? "not at this opset, " : "", nodes, where);
     const size_t length = strlen(entry), reserve = 64; /* for the sentence around the list */
     if (used + length + reserve >= sizeof text) {
       (void)snprintf(text + used, sizeof text - used, ", ... and %zu more", list->count - i);
@@ -62,7 +68,8 @@ static onward_status report(const missing_list *list, onward_error *err) {
     memcpy(text + used, entry, length + 1);
     used += length;
   }
-  return ow_fail(err, ONWARD_UNSUPPORTED, "%zu operator%s not implemented:%s", list->count, list->count == 1 ? " is" : "s are", text);
+  return ow_fail(err, ONWARD_UNSUPPORTED, "%zu operator%s not implemented:%s", list->count,
+                 list->count == 1 ? " is" : "s are", text);
 }
 
 static onward_status find_rows(ow_graph *root, const ow_registry *registry, missing_list *list, onward_error *err) {
@@ -83,13 +90,15 @@ static size_t given(ow_value *const *values, size_t count) {
   return count;
 }
 
-static onward_status check_count(const ow_node *node, const char *what, size_t count, uint32_t min, uint32_t max, onward_error *err) {
+static onward_status check_count(const ow_node *node, const char *what, size_t count, uint32_t min, uint32_t max,
+                                 onward_error *err) {
   if (count >= min && (count <= max || max == OW_ANY_COUNT))
     return ONWARD_OK;
   if (min == max)
     return ow_node_fail(node, err, ONWARD_MODEL, "want %u %s%s, got %zu", min, what, min == 1 ? "" : "s", count);
   if (max == OW_ANY_COUNT)
-    return ow_node_fail(node, err, ONWARD_MODEL, "want at least %u %s%s, got %zu", min, what, min == 1 ? "" : "s", count);
+    return ow_node_fail(node, err, ONWARD_MODEL, "want at least %u %s%s, got %zu", min, what, min == 1 ? "" : "s",
+                        count);
   return ow_node_fail(node, err, ONWARD_MODEL, "want %u to %u %ss, got %zu", min, max, what, count);
 }
 
@@ -106,9 +115,10 @@ static onward_status check_arity(const ow_node *node, onward_error *err) {
 
 static const char *kind_name(ow_attr_kind kind) {
   static const char *const names[] = {
-      [OW_ATTR_NONE] = "nothing",   [OW_ATTR_FLOAT] = "a float",     [OW_ATTR_INT] = "an int",         [OW_ATTR_STRING] = "a string",
-      [OW_ATTR_TENSOR] = "a tensor", [OW_ATTR_GRAPH] = "a graph",     [OW_ATTR_FLOATS] = "floats",      [OW_ATTR_INTS] = "ints",
-      [OW_ATTR_STRINGS] = "strings", [OW_ATTR_TENSORS] = "tensors", [OW_ATTR_GRAPHS] = "graphs", [OW_ATTR_TYPE] = "a type"};
+      [OW_ATTR_NONE] = "nothing",    [OW_ATTR_FLOAT] = "a float",   [OW_ATTR_INT] = "an int",
+      [OW_ATTR_STRING] = "a string", [OW_ATTR_TENSOR] = "a tensor", [OW_ATTR_GRAPH] = "a graph",
+      [OW_ATTR_FLOATS] = "floats",   [OW_ATTR_INTS] = "ints",       [OW_ATTR_STRINGS] = "strings",
+      [OW_ATTR_TENSORS] = "tensors", [OW_ATTR_GRAPHS] = "graphs",   [OW_ATTR_TYPE] = "a type"};
   return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "?";
 }
 
@@ -126,8 +136,8 @@ static onward_status check_attrs(const ow_node *node, onward_error *err) {
     if (!spec)
       return ow_node_fail(node, err, ONWARD_UNSUPPORTED, "attribute '%.80s' is not known", attr->name);
     if (spec->kind != attr->kind)
-      return ow_node_fail(node, err, ONWARD_MODEL, "attribute '%.80s': want %s, got %s", attr->name, kind_name(spec->kind),
-                          kind_name(attr->kind));
+      return ow_node_fail(node, err, ONWARD_MODEL, "attribute '%.80s': want %s, got %s", attr->name,
+                          kind_name(spec->kind), kind_name(attr->kind));
     /* The row bounds how many distinct names there can be, so the first repetition comes early. */
     if (ow_node_attr(node, attr->name) != attr)
       return ow_node_fail(node, err, ONWARD_MODEL, "attribute '%.80s' is given twice", attr->name);

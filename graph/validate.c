@@ -7,11 +7,11 @@
 /* A graph being walked; those below it on the stack are the graphs around it. */
 typedef struct frame {
   const ow_graph *graph;
-  const ow_node *node;    /* next to visit */
+  const ow_node *node;                /* next to visit */
   size_t pending_attr, pending_graph; /* where to go on among the subgraphs of `current` */
-  const ow_node *current; /* its subgraphs are being walked */
-  bool *defined;          /* by value index */
-  uint32_t *outputs;      /* graph outputs counted so far, by value index */
+  const ow_node *current;             /* its subgraphs are being walked */
+  bool *defined;                      /* by value index */
+  uint32_t *outputs;                  /* graph outputs counted so far, by value index */
   size_t nodes, uses;
 } frame;
 
@@ -93,7 +93,8 @@ static onward_status check_arity(walk *w, const ow_node *node) {
   while (outputs > 0 && !node->outputs[outputs - 1])
     outputs--;
   if (inputs < op->min_inputs || inputs > op->max_inputs || outputs > op->max_outputs)
-    return ow_node_fail(node, w->err, ONWARD_MODEL, "%zu inputs and %zu outputs do not fit the operator", inputs, outputs);
+    return ow_node_fail(node, w->err, ONWARD_MODEL, "%zu inputs and %zu outputs do not fit the operator", inputs,
+                        outputs);
   return ONWARD_OK;
 }
 
@@ -110,7 +111,8 @@ static onward_status check_node(walk *w, const ow_node *node) {
       continue;
     frame *const owner = frame_of(w, value);
     if (!owner || !is_listed(value))
-      return ow_node_fail(node, w->err, ONWARD_INTERNAL, "input %zu '%s' belongs to no graph around the node", i, value->name);
+      return ow_node_fail(node, w->err, ONWARD_INTERNAL, "input %zu '%s' belongs to no graph around the node", i,
+                          value->name);
     if (!owner->defined[value->index])
       return ow_node_fail(node, w->err, ONWARD_MODEL, "input %zu '%s' is used before it is produced", i, value->name);
     const uint32_t at = node->use_positions[i];
@@ -136,7 +138,8 @@ static onward_status define_outputs(walk *w, const ow_node *node) {
 
 /* The next subgraph of f->current, NULL when all were walked. */
 static const ow_graph *next_subgraph(frame *f) {
-  for (const ow_node *const node = f->current; f->pending_attr < node->attr_count; f->pending_attr++, f->pending_graph = 0) {
+  for (const ow_node *const node = f->current; f->pending_attr < node->attr_count;
+       f->pending_attr++, f->pending_graph = 0) {
     const ow_attr *const attr = &node->attrs[f->pending_attr];
     const size_t count = attr->kind == OW_ATTR_GRAPH ? 1 : attr->kind == OW_ATTR_GRAPHS ? attr->count : 0;
     if (f->pending_graph < count) {
@@ -185,8 +188,9 @@ static onward_status step(walk *w) {
   if (f->current) {
     const ow_graph *const below = next_subgraph(f);
     if (below)
-      return below->parent == f->graph ? enter(w, below)
-                                       : ow_node_fail(f->current, w->err, ONWARD_INTERNAL, "a subgraph has another parent");
+      return below->parent == f->graph
+                 ? enter(w, below)
+                 : ow_node_fail(f->current, w->err, ONWARD_INTERNAL, "a subgraph has another parent");
     OW_TRY(define_outputs(w, f->current));
     f->current = NULL;
     return ONWARD_OK;

@@ -46,7 +46,8 @@ static onward_status arg_run(const ow_args *a, bool smallest, onward_error *err)
   int64_t *y = a->out[0]->data;
   const int32_t axis = ow_axis(ow_node_int(a->node, "axis", 0), x->rank);
   const bool last = ow_node_int(a->node, "select_last_index", 0) != 0;
-  const int64_t outer = ow_dims_product(x->dims, 0, axis), inner = ow_dims_product(x->dims, axis + 1, x->rank), n = x->dims[axis];
+  const int64_t outer = ow_dims_product(x->dims, 0, axis), inner = ow_dims_product(x->dims, axis + 1, x->rank),
+                n = x->dims[axis];
   if (n == 0 && outer * inner > 0)
     return ow_node_fail(a->node, err, ONWARD_DATA, "axis %d of the input is empty", axis);
   for (int64_t o = 0; o < outer; o++) {
@@ -197,7 +198,8 @@ static onward_status topk_run(const ow_args *a, void *state, onward_error *err) 
       for (int64_t j = 0; j < k; j++) {
         const int64_t at = (o * k + j) * inner + i;
         if (values)
-          memcpy((char *)values->data + (size_t)at * size, (const char *)x->data + (size_t)(t.base + best[j] * inner) * size, size);
+          memcpy((char *)values->data + (size_t)at * size,
+                 (const char *)x->data + (size_t)(t.base + best[j] * inner) * size, size);
         if (indices)
           ((int64_t *)indices->data)[at] = best[j];
       }
@@ -216,20 +218,48 @@ static const ow_kernel *const argmax_kernels[] = {&argmax_reference, NULL};
 static const ow_kernel *const argmin_kernels[] = {&argmin_reference, NULL};
 static const ow_kernel *const topk_kernels[] = {&topk_reference, NULL};
 
-static const ow_attr_spec arg_attrs[] = {
-    {"axis", OW_ATTR_INT, false}, {"keepdims", OW_ATTR_INT, false}, {"select_last_index", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec topk1_attrs[] = {{"axis", OW_ATTR_INT, false}, {"k", OW_ATTR_INT, true}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec topk_attrs[] = {
-    {"axis", OW_ATTR_INT, false}, {"largest", OW_ATTR_INT, false}, {"sorted", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec arg_attrs[] = {{"axis", OW_ATTR_INT, false},
+                                         {"keepdims", OW_ATTR_INT, false},
+                                         {"select_last_index", OW_ATTR_INT, false},
+                                         {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec topk1_attrs[] = {
+    {"axis", OW_ATTR_INT, false}, {"k", OW_ATTR_INT, true}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec topk_attrs[] = {{"axis", OW_ATTR_INT, false},
+                                          {"largest", OW_ATTR_INT, false},
+                                          {"sorted", OW_ATTR_INT, false},
+                                          {NULL, OW_ATTR_NONE, false}};
 
-#define ARG_ROW(op, stem)                                                                                       \
-  {.domain = "", .name = op, .since = 1, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1, \
-   .attrs = arg_attrs, .infer = arg_infer, .kernels = stem##_kernels},
+#define ARG_ROW(op, stem) \
+  {.domain = "",          \
+   .name = op,            \
+   .since = 1,            \
+   .min_inputs = 1,       \
+   .max_inputs = 1,       \
+   .min_outputs = 1,      \
+   .max_outputs = 1,      \
+   .attrs = arg_attrs,    \
+   .infer = arg_infer,    \
+   .kernels = stem##_kernels},
 
-const ow_op ow_ops_arg_topk[] = {
-    ARG_ROW("ArgMax", argmax) ARG_ROW("ArgMin", argmin)
-    {.domain = "", .name = "TopK", .since = 1, .until = 9, .min_inputs = 1, .max_inputs = 1, .min_outputs = 2, .max_outputs = 2,
-     .attrs = topk1_attrs, .infer = topk_infer, .kernels = topk_kernels},
-    {.domain = "", .name = "TopK", .since = 10, .min_inputs = 2, .max_inputs = 2, .min_outputs = 2, .max_outputs = 2,
-     .attrs = topk_attrs, .infer = topk_infer, .kernels = topk_kernels},
-    {.name = NULL}};
+const ow_op ow_ops_arg_topk[] = {ARG_ROW("ArgMax", argmax) ARG_ROW("ArgMin", argmin){.domain = "",
+                                                                                     .name = "TopK",
+                                                                                     .since = 1,
+                                                                                     .until = 9,
+                                                                                     .min_inputs = 1,
+                                                                                     .max_inputs = 1,
+                                                                                     .min_outputs = 2,
+                                                                                     .max_outputs = 2,
+                                                                                     .attrs = topk1_attrs,
+                                                                                     .infer = topk_infer,
+                                                                                     .kernels = topk_kernels},
+                                 {.domain = "",
+                                  .name = "TopK",
+                                  .since = 10,
+                                  .min_inputs = 2,
+                                  .max_inputs = 2,
+                                  .min_outputs = 2,
+                                  .max_outputs = 2,
+                                  .attrs = topk_attrs,
+                                  .infer = topk_infer,
+                                  .kernels = topk_kernels},
+                                 {.name = NULL}};

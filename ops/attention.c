@@ -8,8 +8,9 @@ typedef struct attention_spec {
   const char *letter, *order, *offset, *size;
 } attention_spec;
 
-static const attention_spec attention_specs[] = {
-    {"q", "q_order", "q_offset", "head_size"}, {"k", "k_order", "k_offset", "head_size"}, {"v", "v_order", "v_offset", "v_head_size"}};
+static const attention_spec attention_specs[] = {{"q", "q_order", "q_offset", "head_size"},
+                                                 {"k", "k_order", "k_offset", "head_size"},
+                                                 {"v", "v_order", "v_offset", "v_head_size"}};
 
 static const char attention_letters[] = "BSHD";
 
@@ -61,8 +62,8 @@ static onward_status attention_infer_operand(ow_infer *c, size_t operand, ow_dim
   if (size < 1 || offset < 0 || !ow_i64_mul(heads, size, &columns) || !ow_i64_add(columns, offset, &columns))
     return ow_infer_fail(c, ONWARD_MODEL, "bad %s or %s", spec->size, spec->offset);
   if (ow_dim_is_const(x->dims[2]) && x->dims[2].k < columns)
-    return ow_infer_fail(c, ONWARD_MODEL, "operand %s has %lld columns, want at least %lld", spec->letter, (long long)x->dims[2].k,
-                         (long long)columns);
+    return ow_infer_fail(c, ONWARD_MODEL, "operand %s has %lld columns, want at least %lld", spec->letter,
+                         (long long)x->dims[2].k, (long long)columns);
   dims[0] = x->dims[at[0]];
   dims[1] = x->dims[at[1]];
   dims[2] = ow_dim_const(heads);
@@ -89,7 +90,8 @@ static onward_status attention_infer(ow_infer *c) {
   const int64_t heads = attention_heads(c->node, OW_ATTENTION_Q), kv_heads = attention_heads(c->node, OW_ATTENTION_K);
   const bool merged = ow_node_int(c->node, "out_merged", 0) != 0;
   if (heads < 1 || kv_heads < 1 || heads % kv_heads)
-    return ow_infer_fail(c, ONWARD_MODEL, "%lld heads do not share %lld key heads", (long long)heads, (long long)kv_heads);
+    return ow_infer_fail(c, ONWARD_MODEL, "%lld heads do not share %lld key heads", (long long)heads,
+                         (long long)kv_heads);
   int32_t at[4];
   const char *order = ow_node_string(c->node, "out_order", "BHSD");
   if (!attention_positions(order, at) || (merged && (at[2] != 2 || at[3] != 3)))
@@ -126,8 +128,8 @@ static onward_status attention_infer(ow_infer *c) {
 /* ---- layout -------------------------------------------------------------------------------------------------------------- */
 
 /* Strides of an operand and its dims B, S, H, D. */
-static ow_attention_view attention_view(const onward_tensor *x, const char *order, int64_t offset, int64_t heads, int64_t size,
-                                        int64_t dims[4]) {
+static ow_attention_view attention_view(const onward_tensor *x, const char *order, int64_t offset, int64_t heads,
+                                        int64_t size, int64_t dims[4]) {
   int32_t at[4] = {0, 1, 2, 3};
   (void)attention_positions(order, at);
   int64_t by_axis[4], extent[4] = {x->dims[0], x->dims[1], x->dims[2], x->rank == 4 ? x->dims[3] : 1};
@@ -175,7 +177,8 @@ void ow_attention_read(const ow_args *a, ow_attention *t) {
                       .causal = ow_node_int(a->node, "causal", 0) != 0,
                       .keep_after = ow_node_int(a->node, "keep_after", 0) != 0,
                       .dead_zero = strcmp(ow_node_string(a->node, "dead_row", "nan"), "zero") == 0};
-  t->out = attention_view(a->out[0], ow_node_string(a->node, "out_order", "BHSD"), 0, t->heads, t->v_head_size, out_dims);
+  t->out =
+      attention_view(a->out[0], ow_node_string(a->node, "out_order", "BHSD"), 0, t->heads, t->v_head_size, out_dims);
 }
 
 /* ---- reference ----------------------------------------------------------------------------------------------------------- */
@@ -213,12 +216,15 @@ static bool attention_softmax(double *scores, int64_t n) {
   return !isnan(sum) && sum > 0.0;
 }
 
-static void attention_row(const ow_args *a, const ow_attention *t, int64_t b, int64_t h, int64_t s, double *q, double *scores, double *sums) {
+static void attention_row(const ow_args *a, const ow_attention *t, int64_t b, int64_t h, int64_t s, double *q,
+                          double *scores, double *sums) {
   const onward_dtype dtype = a->in[0]->dtype;
   const int64_t kv = h / (t->heads / t->kv_heads), visible = ow_attention_visible(t, s);
-  const int64_t q_at = t->q.offset + b * t->q.b + h * t->q.h + s * t->q.s, k_at = t->k.offset + b * t->k.b + kv * t->k.h;
+  const int64_t q_at = t->q.offset + b * t->q.b + h * t->q.h + s * t->q.s,
+                k_at = t->k.offset + b * t->k.b + kv * t->k.h;
   const int64_t v_at = t->v.offset + b * t->v.b + kv * t->v.h, out_at = b * t->out.b + h * t->out.h + s * t->out.s;
-  const int64_t bias_at = b * t->bias.b + h * t->bias.h + s * t->bias.s, keep_at = b * t->keep.b + h * t->keep.h + s * t->keep.s;
+  const int64_t bias_at = b * t->bias.b + h * t->bias.h + s * t->bias.s,
+                keep_at = b * t->keep.b + h * t->keep.h + s * t->keep.s;
   for (int64_t d = 0; d < t->head_size; d++)
     q[d] = ow_load(dtype, a->in[OW_ATTENTION_Q]->data, q_at + d * t->q.d);
   for (int64_t j = 0; j < t->keys; j++) {
@@ -267,15 +273,15 @@ static onward_status attention_run(const ow_args *a, void *state, onward_error *
 
 static const ow_kernel attention_reference = {
     .name = "attention_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = attention_prepare, .run = attention_run};
-static const ow_kernel *const attention_kernels[] = {OW_FAST_ATTENTION &attention_reference, NULL};
+static const ow_kernel *const attention_kernels[] = {OW_FAST_ATTENTION & attention_reference, NULL};
 
 static const ow_attr_spec attention_attrs[] = {
-    {"heads", OW_ATTR_INT, true},          {"kv_heads", OW_ATTR_INT, false},     {"scale", OW_ATTR_FLOAT, false},
-    {"softcap", OW_ATTR_FLOAT, false},     {"causal", OW_ATTR_INT, false},       {"q_order", OW_ATTR_STRING, false},
-    {"k_order", OW_ATTR_STRING, false},    {"v_order", OW_ATTR_STRING, false},   {"head_size", OW_ATTR_INT, false},
-    {"v_head_size", OW_ATTR_INT, false},   {"q_offset", OW_ATTR_INT, false},     {"k_offset", OW_ATTR_INT, false},
-    {"v_offset", OW_ATTR_INT, false},      {"out_order", OW_ATTR_STRING, false}, {"out_merged", OW_ATTR_INT, false},
-    {"keep_value", OW_ATTR_FLOAT, false},  {"keep_after", OW_ATTR_INT, false},   {"dead_row", OW_ATTR_STRING, false},
+    {"heads", OW_ATTR_INT, true},         {"kv_heads", OW_ATTR_INT, false},     {"scale", OW_ATTR_FLOAT, false},
+    {"softcap", OW_ATTR_FLOAT, false},    {"causal", OW_ATTR_INT, false},       {"q_order", OW_ATTR_STRING, false},
+    {"k_order", OW_ATTR_STRING, false},   {"v_order", OW_ATTR_STRING, false},   {"head_size", OW_ATTR_INT, false},
+    {"v_head_size", OW_ATTR_INT, false},  {"q_offset", OW_ATTR_INT, false},     {"k_offset", OW_ATTR_INT, false},
+    {"v_offset", OW_ATTR_INT, false},     {"out_order", OW_ATTR_STRING, false}, {"out_merged", OW_ATTR_INT, false},
+    {"keep_value", OW_ATTR_FLOAT, false}, {"keep_after", OW_ATTR_INT, false},   {"dead_row", OW_ATTR_STRING, false},
     {NULL, OW_ATTR_NONE, false}};
 
 const ow_op ow_ops_attention[] = {{.domain = "onward",

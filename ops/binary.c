@@ -13,7 +13,9 @@ OW_INT_OP(sub, (uint64_t)x - (uint64_t)y)
 OW_INT_OP(mul, (uint64_t)x *(uint64_t)y)
 OW_INT_OP(div, MINUS_ONE(y) ? 0 - (uint64_t)x : (uint64_t)(x / y))
 OW_INT_OP(mod_c, MINUS_ONE(y) ? 0 : x % y)
-OW_INT_OP(mod_floor, MINUS_ONE(y) ? 0 : OW_IS_SIGNED(x) && x % y != 0 && signs_differ((int64_t)(x % y), (int64_t)y) ? x % y + y : x % y)
+OW_INT_OP(mod_floor, MINUS_ONE(y)                                                                  ? 0
+                     : OW_IS_SIGNED(x) && x % y != 0 && signs_differ((int64_t)(x % y), (int64_t)y) ? x % y + y
+                                                                                                   : x % y)
 OW_INT_OP(prelu, x < 1 && x != 0 ? (uint64_t)x * (uint64_t)y : (uint64_t)x)
 OW_INT_OP(bit_and, x &y)
 OW_INT_OP(bit_or, x | y)
@@ -53,8 +55,9 @@ static void binary_rows(void *context, int64_t from, int64_t to) {
       continue;
     }
     for (int64_t i = 0; i < nd->inner; i++)
-      ow_set_f64(to_type, j->out->data, at.offset[0] + i,
-                 j->f(ow_get_f64(ta, j->a->data, at.offset[1] + i * sa), ow_get_f64(tb, j->b->data, at.offset[2] + i * sb)));
+      ow_set_f64(
+          to_type, j->out->data, at.offset[0] + i,
+          j->f(ow_get_f64(ta, j->a->data, at.offset[1] + i * sa), ow_get_f64(tb, j->b->data, at.offset[2] + i * sb)));
   }
 }
 
@@ -107,20 +110,24 @@ onward_status ow_infer_binary(ow_infer *c, uint32_t types, ow_elem_fn fn) {
 static bool both_const(const ow_dim *in) { return ow_dim_is_const(in[0]) && ow_dim_is_const(in[1]); }
 
 static bool elem_add(const ow_infer *c, const ow_dim *in, ow_dim *out) {
-  *out = both_const(in) ? ow_dim_const((int64_t)((uint64_t)in[0].k + (uint64_t)in[1].k)) : ow_dim_add(c->dims, in[0], in[1]);
+  *out = both_const(in) ? ow_dim_const((int64_t)((uint64_t)in[0].k + (uint64_t)in[1].k))
+                        : ow_dim_add(c->dims, in[0], in[1]);
   return true;
 }
 static bool elem_sub(const ow_infer *c, const ow_dim *in, ow_dim *out) {
-  *out = both_const(in) ? ow_dim_const((int64_t)((uint64_t)in[0].k - (uint64_t)in[1].k)) : ow_dim_sub(c->dims, in[0], in[1]);
+  *out = both_const(in) ? ow_dim_const((int64_t)((uint64_t)in[0].k - (uint64_t)in[1].k))
+                        : ow_dim_sub(c->dims, in[0], in[1]);
   return true;
 }
 static bool elem_mul(const ow_infer *c, const ow_dim *in, ow_dim *out) {
-  *out = both_const(in) ? ow_dim_const((int64_t)((uint64_t)in[0].k * (uint64_t)in[1].k)) : ow_dim_mul(c->dims, in[0], in[1]);
+  *out = both_const(in) ? ow_dim_const((int64_t)((uint64_t)in[0].k * (uint64_t)in[1].k))
+                        : ow_dim_mul(c->dims, in[0], in[1]);
   return true;
 }
 /* Bits above 2^63 of an unsigned type do not read as int64: such elements are left to the kernel. */
 static bool plain(const ow_infer *c, const ow_dim *in) {
-  return c->in[0].dtype != ONWARD_UINT64 || ((!ow_dim_is_const(in[0]) || in[0].k >= 0) && (!ow_dim_is_const(in[1]) || in[1].k >= 0));
+  return c->in[0].dtype != ONWARD_UINT64 ||
+         ((!ow_dim_is_const(in[0]) || in[0].k >= 0) && (!ow_dim_is_const(in[1]) || in[1].k >= 0));
 }
 static bool elem_div(const ow_infer *c, const ow_dim *in, ow_dim *out) {
   if (!plain(c, in) || ow_dim_is(in[1], 0))
@@ -169,7 +176,8 @@ static onward_status infer_bit_xor(ow_infer *c) { return ow_infer_binary(c, OW_T
 static onward_status infer_mod(ow_infer *c) {
   OW_TRY(ow_infer_binary(c, OW_TYPES_NUMERIC, elem_mod));
   if (ow_is_float(c->in[0].dtype) && ow_node_int(c->node, "fmod", 0) == 0)
-    return ow_infer_fail(c, ONWARD_MODEL, "elements of type %s need attribute 'fmod' to be 1", onward_dtype_name(c->in[0].dtype));
+    return ow_infer_fail(c, ONWARD_MODEL, "elements of type %s need attribute 'fmod' to be 1",
+                         onward_dtype_name(c->in[0].dtype));
   return ONWARD_OK;
 }
 
@@ -312,26 +320,29 @@ static const ow_attr_spec consumed_attrs[] = {{"axis", OW_ATTR_INT, false},
 static const ow_attr_spec fmod_attrs[] = {{"fmod", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec direction_attrs[] = {{"direction", OW_ATTR_STRING, true}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, spec, infer_fn, id, bits, places)                                                                       \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1, .max_outputs = 1,    \
-   .attrs = spec, .flags = bits, .infer = infer_fn, .inplace = places, .inplace_count = sizeof places / sizeof places[0],         \
-   .kernels = id##_kernels},
+#define ROW(op, from, to, spec, infer_fn, id, bits, places)                                                   \
+  {                                                                                                           \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .flags = bits, .infer = infer_fn, .inplace = places,                     \
+    .inplace_count = sizeof places / sizeof places[0], .kernels = id##_kernels                                \
+  }
 
 const ow_op ow_ops_binary[] = {
-    ROW("Add", 1, 6, consumed_attrs, infer_add, add, 0, same_place)
-    ROW("Add", 7, 0, NULL, infer_add, add, OW_OP_COMMUTATIVE, same_place)
-    ROW("Sub", 1, 6, consumed_attrs, infer_sub, sub, 0, same_place)
-    ROW("Sub", 7, 0, NULL, infer_sub, sub, 0, same_place)
-    ROW("Mul", 1, 6, consumed_attrs, infer_mul, mul, 0, same_place)
-    ROW("Mul", 7, 0, NULL, infer_mul, mul, OW_OP_COMMUTATIVE, same_place)
-    ROW("Div", 1, 6, consumed_attrs, infer_div, div, 0, same_place)
-    ROW("Div", 7, 0, NULL, infer_div, div, 0, same_place)
-    ROW("Pow", 1, 6, consumed_attrs, infer_pow, pow, 0, first_place)
-    ROW("Pow", 7, 0, NULL, infer_pow, pow, 0, first_place)
-    ROW("PRelu", 7, 0, NULL, infer_prelu, prelu, 0, first_place)
-    ROW("Mod", 10, 0, fmod_attrs, infer_mod, mod, 0, same_place)
-    ROW("BitShift", 11, 0, direction_attrs, infer_shift, shift, 0, same_place)
-    ROW("BitwiseAnd", 18, 0, NULL, infer_bit_and, bit_and, OW_OP_COMMUTATIVE, same_place)
-    ROW("BitwiseOr", 18, 0, NULL, infer_bit_or, bit_or, OW_OP_COMMUTATIVE, same_place)
-    ROW("BitwiseXor", 18, 0, NULL, infer_bit_xor, bit_xor, OW_OP_COMMUTATIVE, same_place)
-    {.name = NULL}};
+    ROW("Add", 1, 6, consumed_attrs, infer_add, add, 0, same_place),
+    ROW("Add", 7, 0, NULL, infer_add, add, OW_OP_COMMUTATIVE, same_place),
+    ROW("Sub", 1, 6, consumed_attrs, infer_sub, sub, 0, same_place),
+    ROW("Sub", 7, 0, NULL, infer_sub, sub, 0, same_place),
+    ROW("Mul", 1, 6, consumed_attrs, infer_mul, mul, 0, same_place),
+    ROW("Mul", 7, 0, NULL, infer_mul, mul, OW_OP_COMMUTATIVE, same_place),
+    ROW("Div", 1, 6, consumed_attrs, infer_div, div, 0, same_place),
+    ROW("Div", 7, 0, NULL, infer_div, div, 0, same_place),
+    ROW("Pow", 1, 6, consumed_attrs, infer_pow, pow, 0, first_place),
+    ROW("Pow", 7, 0, NULL, infer_pow, pow, 0, first_place),
+    ROW("PRelu", 7, 0, NULL, infer_prelu, prelu, 0, first_place),
+    ROW("Mod", 10, 0, fmod_attrs, infer_mod, mod, 0, same_place),
+    ROW("BitShift", 11, 0, direction_attrs, infer_shift, shift, 0, same_place),
+    ROW("BitwiseAnd", 18, 0, NULL, infer_bit_and, bit_and, OW_OP_COMMUTATIVE, same_place),
+    ROW("BitwiseOr", 18, 0, NULL, infer_bit_or, bit_or, OW_OP_COMMUTATIVE, same_place),
+    ROW("BitwiseXor", 18, 0, NULL, infer_bit_xor, bit_xor, OW_OP_COMMUTATIVE, same_place),
+    {.name = NULL},
+};

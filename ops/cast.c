@@ -30,7 +30,8 @@ static onward_status infer_to(ow_infer *c, onward_dtype to) {
     if (ow_dtype(pair[i])->kind == OW_KIND_NONE)
       return ow_infer_fail(c, ONWARD_MODEL, "%d is no element type", (int)pair[i]);
     if (!(TYPES_CAST & OW_BIT(pair[i])))
-      return ow_infer_fail(c, ONWARD_UNSUPPORTED, "a cast from %s to %s", onward_dtype_name(from), onward_dtype_name(to));
+      return ow_infer_fail(c, ONWARD_UNSUPPORTED, "a cast from %s to %s", onward_dtype_name(from),
+                           onward_dtype_name(to));
   }
   OW_TRY(ow_infer_same_shape(c, 0, 0, to));
   const ow_dtype_kind kind = ow_dtype(to)->kind;
@@ -55,9 +56,10 @@ static onward_status infer_cast_by_name(ow_infer *c) {
   static const struct {
     const char *name;
     onward_dtype dtype;
-  } names[] = {{"FLOAT", ONWARD_FLOAT32},    {"UINT8", ONWARD_UINT8},   {"INT8", ONWARD_INT8},     {"UINT16", ONWARD_UINT16},
-               {"INT16", ONWARD_INT16},      {"INT32", ONWARD_INT32},   {"INT64", ONWARD_INT64},   {"BOOL", ONWARD_BOOL},
-               {"FLOAT16", ONWARD_FLOAT16}, {"DOUBLE", ONWARD_FLOAT64}, {"UINT32", ONWARD_UINT32}, {"UINT64", ONWARD_UINT64}};
+  } names[] = {{"FLOAT", ONWARD_FLOAT32},  {"UINT8", ONWARD_UINT8},   {"INT8", ONWARD_INT8},
+               {"UINT16", ONWARD_UINT16},  {"INT16", ONWARD_INT16},   {"INT32", ONWARD_INT32},
+               {"INT64", ONWARD_INT64},    {"BOOL", ONWARD_BOOL},     {"FLOAT16", ONWARD_FLOAT16},
+               {"DOUBLE", ONWARD_FLOAT64}, {"UINT32", ONWARD_UINT32}, {"UINT64", ONWARD_UINT64}};
   const char *to = ow_node_string(c->node, "to", "");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(names[i].name, to) == 0)
@@ -82,15 +84,15 @@ static inline int32_t i32_from_f32(float x) {
 }
 
 /* The conversions that exported models are full of. */
-#define PAIR(from_type, From, to_type, To, expr)                        \
-  if (from == from_type && to == to_type) {                             \
-    const From *const src = j->in->data;                                \
-    To *const dst = j->out->data;                                       \
-    for (int64_t n = begin; n < end; n++) {                             \
-      const From x = src[n];                                            \
-      dst[n] = (To)(expr);                                              \
-    }                                                                   \
-    return true;                                                        \
+#define PAIR(from_type, From, to_type, To, expr) \
+  if (from == from_type && to == to_type) {      \
+    const From *const src = j->in->data;         \
+    To *const dst = j->out->data;                \
+    for (int64_t n = begin; n < end; n++) {      \
+      const From x = src[n];                     \
+      dst[n] = (To)(expr);                       \
+    }                                            \
+    return true;                                 \
   }
 
 static bool cast_common(const cast_job *j, int64_t begin, int64_t end) {
@@ -201,13 +203,15 @@ static const ow_attr_spec to_saturate_attrs[] = {
     {"to", OW_ATTR_INT, true}, {"saturate", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec saturate_attrs[] = {{"saturate", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, inputs, spec, infer_fn)                                                                                \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = inputs, .max_inputs = inputs, .min_outputs = 1,           \
-   .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1, .kernels = cast_kernels},
+#define ROW(op, from, to, inputs, spec, infer_fn)                                                                    \
+  {                                                                                                                  \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = inputs, .max_inputs = inputs,                \
+    .min_outputs = 1, .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1, \
+    .kernels = cast_kernels                                                                                          \
+  }
 
-const ow_op ow_ops_cast[] = {ROW("Cast", 1, 5, 1, to_name_attrs, infer_cast_by_name)
-                             ROW("Cast", 6, 18, 1, to_attrs, infer_cast)
-                             ROW("Cast", 19, 0, 1, to_saturate_attrs, infer_cast)
-                             ROW("CastLike", 15, 18, 2, NULL, infer_cast_like)
-                             ROW("CastLike", 19, 0, 2, saturate_attrs, infer_cast_like)
-                             {.name = NULL}};
+const ow_op ow_ops_cast[] = {
+    ROW("Cast", 1, 5, 1, to_name_attrs, infer_cast_by_name),    ROW("Cast", 6, 18, 1, to_attrs, infer_cast),
+    ROW("Cast", 19, 0, 1, to_saturate_attrs, infer_cast),       ROW("CastLike", 15, 18, 2, NULL, infer_cast_like),
+    ROW("CastLike", 19, 0, 2, saturate_attrs, infer_cast_like), {.name = NULL},
+};

@@ -12,7 +12,8 @@ static onward_status infer_clip(ow_infer *c) {
     /* The specification wants a scalar; exporters write one element of rank 1 as well. */
     OW_TRY(ow_infer_rank(c, i, 0, 1));
     if (c->in[i].shape.rank == 1)
-      OW_TRY(ow_infer_equal(c, c->in[i].shape.dims[0], ow_dim_const(1), i == 1 ? "elements of min" : "elements of max"));
+      OW_TRY(
+          ow_infer_equal(c, c->in[i].shape.dims[0], ow_dim_const(1), i == 1 ? "elements of min" : "elements of max"));
   }
   OW_TRY(ow_infer_same(c, 0, 0));
   size_t count, bound;
@@ -113,11 +114,16 @@ static const ow_attr_spec clip_1_attrs[] = {{"max", OW_ATTR_FLOAT, false},
 static const ow_attr_spec clip_6_attrs[] = {
     {"max", OW_ATTR_FLOAT, false}, {"min", OW_ATTR_FLOAT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(from, to, inputs, spec, infer_fn)                                                                                   \
-  {.domain = "", .name = "Clip", .since = from, .until = to, .min_inputs = 1, .max_inputs = inputs, .min_outputs = 1,           \
-   .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1, .kernels = clip_kernels},
+#define ROW(from, to, inputs, spec, infer_fn)                                                                          \
+  {                                                                                                                    \
+    .domain = "", .name = "Clip", .since = from, .until = to, .min_inputs = 1, .max_inputs = inputs, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1,                     \
+    .kernels = clip_kernels                                                                                            \
+  }
 
-const ow_op ow_ops_clip[] = {ROW(1, 5, 1, clip_1_attrs, infer_clip_attr)   /* attributes */
-                             ROW(6, 10, 1, clip_6_attrs, infer_clip_attr) /* defaults are the float range: no bound for finite values */
-                             ROW(11, 0, 3, NULL, infer_clip)              /* inputs */
-                             {.name = NULL}};
+const ow_op ow_ops_clip[] = {
+    ROW(1, 5, 1, clip_1_attrs, infer_clip_attr),  /* attributes */
+    ROW(6, 10, 1, clip_6_attrs, infer_clip_attr), /* defaults are the float range: no bound for finite values */
+    ROW(11, 0, 3, NULL, infer_clip),              /* inputs */
+    {.name = NULL},
+};

@@ -85,8 +85,8 @@ static onward_status run_concat(const ow_args *a, void *state, onward_error *err
   char *to = out->data;
   for (size_t i = 0; i < a->in_count; i++) {
     const int64_t block = ow_dims_product(a->in[i]->dims, axis, out->rank);
-    ow_copy_strided(to, (const int64_t[]){row, 1}, a->in[i]->data, (const int64_t[]){block, 1}, 2, (const int64_t[]){outer, block},
-                    size, a->threads);
+    ow_copy_strided(to, (const int64_t[]){row, 1}, a->in[i]->data, (const int64_t[]){block, 1}, 2,
+                    (const int64_t[]){outer, block}, size, a->threads);
     if (outer > 0 && block > 0)
       to += block * (int64_t)size;
   }
@@ -120,16 +120,19 @@ static onward_status split_equally(ow_infer *c, const ow_shape *in, int32_t axis
   const int64_t n = (int64_t)c->out_count;
   const ow_attr *num_outputs = ow_node_attr(c->node, "num_outputs");
   if (num_outputs && num_outputs->i != n)
-    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'num_outputs' is %" PRId64 ", the node has %" PRId64 " outputs", num_outputs->i, n);
+    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'num_outputs' is %" PRId64 ", the node has %" PRId64 " outputs",
+                         num_outputs->i, n);
   const ow_dim extent = in->dims[axis], parts = ow_dim_const(n);
   ow_dim part, last;
   if (ow_dim_is_const(extent)) {
     if (!num_outputs && extent.k % n != 0)
-      return ow_infer_fail(c, ONWARD_MODEL, "an axis of %" PRId64 " does not split into %" PRId64 " equal parts", extent.k, n);
+      return ow_infer_fail(c, ONWARD_MODEL, "an axis of %" PRId64 " does not split into %" PRId64 " equal parts",
+                           extent.k, n);
     /* The last part may be smaller; more parts than elements leave some empty. */
     const int64_t whole = (extent.k + n - 1) / n, rest = extent.k - whole * (n - 1);
     if (rest < 0)
-      return ow_infer_fail(c, ONWARD_MODEL, "an axis of %" PRId64 " does not split into %" PRId64 " parts", extent.k, n);
+      return ow_infer_fail(c, ONWARD_MODEL, "an axis of %" PRId64 " does not split into %" PRId64 " parts", extent.k,
+                           n);
     part = ow_dim_const(whole);
     last = ow_dim_const(rest);
   } else {
@@ -224,8 +227,8 @@ static onward_status run_split(const ow_args *a, void *state, onward_error *err)
     const onward_tensor *out = a->out[i];
     const int64_t block = (out ? out->dims[axis] : given >= 0 ? sizes[i] : equal) * inner;
     if (out)
-      ow_copy_strided(out->data, (const int64_t[]){block, 1}, from, (const int64_t[]){row, 1}, 2, (const int64_t[]){outer, block}, size,
-                      a->threads);
+      ow_copy_strided(out->data, (const int64_t[]){block, 1}, from, (const int64_t[]){row, 1}, 2,
+                      (const int64_t[]){outer, block}, size, a->threads);
     if (outer > 0 && block > 0)
       from += block * (int64_t)size;
   }
@@ -241,21 +244,29 @@ static const ow_kernel *const split_kernels[] = {&split_reference, NULL};
 
 static const ow_attr_spec axis_attrs[] = {{"axis", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec axis_required_attrs[] = {{"axis", OW_ATTR_INT, true}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec split_2_attrs[] = {{"axis", OW_ATTR_INT, false}, {"split", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec split_2_attrs[] = {
+    {"axis", OW_ATTR_INT, false}, {"split", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec split_18_attrs[] = {
     {"axis", OW_ATTR_INT, false}, {"num_outputs", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define CONCAT(from, to, spec)                                                                                                \
-  {.domain = "", .name = "Concat", .since = from, .until = to, .min_inputs = 1, .max_inputs = OW_ANY_COUNT, .min_outputs = 1, \
-   .max_outputs = 1, .attrs = spec, .infer = infer_concat, .kernels = concat_kernels},
-#define SPLIT(from, to, inputs, spec)                                                                         \
-  {.domain = "", .name = "Split", .since = from, .until = to, .min_inputs = 1, .max_inputs = inputs,          \
-   .min_outputs = 1, .max_outputs = OW_ANY_COUNT, .attrs = spec, .infer = infer_split_with_elems, .kernels = split_kernels},
+#define CONCAT(from, to, spec)                                                                               \
+  {                                                                                                          \
+    .domain = "", .name = "Concat", .since = from, .until = to, .min_inputs = 1, .max_inputs = OW_ANY_COUNT, \
+    .min_outputs = 1, .max_outputs = 1, .attrs = spec, .infer = infer_concat, .kernels = concat_kernels      \
+  }
+#define SPLIT(from, to, inputs, spec)                                                                 \
+  {                                                                                                   \
+    .domain = "", .name = "Split", .since = from, .until = to, .min_inputs = 1, .max_inputs = inputs, \
+    .min_outputs = 1, .max_outputs = OW_ANY_COUNT, .attrs = spec, .infer = infer_split_with_elems,    \
+    .kernels = split_kernels                                                                          \
+  }
 
-const ow_op ow_ops_concat[] = {CONCAT(1, 3, axis_attrs)
-                               CONCAT(4, 0, axis_required_attrs)
-                               SPLIT(1, 1, 2, split_2_attrs)
-                               SPLIT(2, 12, 1, split_2_attrs)
-                               SPLIT(13, 17, 2, axis_attrs)
-                               SPLIT(18, 0, 2, split_18_attrs)
-                               {.name = NULL}};
+const ow_op ow_ops_concat[] = {
+    CONCAT(1, 3, axis_attrs),
+    CONCAT(4, 0, axis_required_attrs),
+    SPLIT(1, 1, 2, split_2_attrs),
+    SPLIT(2, 12, 1, split_2_attrs),
+    SPLIT(13, 17, 2, axis_attrs),
+    SPLIT(18, 0, 2, split_18_attrs),
+    {.name = NULL},
+};

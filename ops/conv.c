@@ -1,6 +1,6 @@
 /* Conv and ConvTranspose over 1 to 3 spatial dims. */
-#include "ops/cpu/fast.h"
 #include "ops/conv_reference.h"
+#include "ops/cpu/fast.h"
 
 /* ---- Conv ---------------------------------------------------------------------------------------------------------------- */
 
@@ -50,7 +50,8 @@ static onward_status conv_transpose_infer(ow_infer *c) {
   const ow_dim inputs = weight->dims[0], outputs = ow_dim_mul(c->dims, weight->dims[1], ow_dim_const(group));
   OW_TRY(ow_infer_equal(c, x->dims[1], inputs, "channels of input and weight"));
   if (ow_dim_is_const(inputs) && inputs.k % group)
-    return ow_infer_fail(c, ONWARD_MODEL, "%lld input channels do not divide into %lld groups", (long long)inputs.k, (long long)group);
+    return ow_infer_fail(c, ONWARD_MODEL, "%lld input channels do not divide into %lld groups", (long long)inputs.k,
+                         (long long)group);
   OW_TRY(ow_want_vector(c, 2, outputs, "length of the bias"));
   size_t shape_count, extra_count;
   const int64_t *shape = ow_node_ints(c->node, "output_shape", &shape_count);
@@ -64,7 +65,8 @@ static onward_status conv_transpose_infer(ow_infer *c) {
     const int64_t extra = conv_transpose_extra(c->node, i), reach = (w.kernel[i] - 1) * w.dilation[i] + 1;
     const ow_dim stride = ow_dim_const(w.stride[i]);
     if (extra < 0 || extra >= (w.stride[i] > w.dilation[i] ? w.stride[i] : w.dilation[i]))
-      return ow_infer_fail(c, ONWARD_MODEL, "output_padding %lld does not lie below stride or dilation", (long long)extra);
+      return ow_infer_fail(c, ONWARD_MODEL, "output_padding %lld does not lie below stride or dilation",
+                           (long long)extra);
     if (shape) {
       dims[i + 2] = ow_dim_const(shape[(size_t)i + shape_count - (size_t)w.rank]);
     } else if (w.auto_pad == OW_PAD_SAME_UPPER || w.auto_pad == OW_PAD_SAME_LOWER) {
@@ -72,8 +74,9 @@ static onward_status conv_transpose_infer(ow_infer *c) {
     } else {
       const bool valid = w.auto_pad == OW_PAD_VALID;
       const int64_t pads = valid ? 0 : w.before[i] + w.after[i];
-      dims[i + 2] = ow_dim_add(c->dims, ow_dim_mul(c->dims, ow_dim_sub(c->dims, x->dims[i + 2], ow_dim_const(1)), stride),
-                               ow_dim_const(reach + extra - pads));
+      dims[i + 2] =
+          ow_dim_add(c->dims, ow_dim_mul(c->dims, ow_dim_sub(c->dims, x->dims[i + 2], ow_dim_const(1)), stride),
+                     ow_dim_const(reach + extra - pads));
     }
     if (ow_dim_is_const(dims[i + 2]) && dims[i + 2].k < 0)
       return ow_infer_fail(c, ONWARD_MODEL, "spatial dim %d of the output would be %lld", i, (long long)dims[i + 2].k);
@@ -86,7 +89,8 @@ static int64_t conv_transpose_before(const ow_node *node, const ow_window *w, in
   const bool same = w->auto_pad == OW_PAD_SAME_UPPER || w->auto_pad == OW_PAD_SAME_LOWER;
   if (!same && !ow_node_attr(node, "output_shape"))
     return w->auto_pad == OW_PAD_VALID ? 0 : w->before[i];
-  const int64_t full = (in - 1) * w->stride[i] + (w->kernel[i] - 1) * w->dilation[i] + 1 + conv_transpose_extra(node, i);
+  const int64_t full =
+      (in - 1) * w->stride[i] + (w->kernel[i] - 1) * w->dilation[i] + 1 + conv_transpose_extra(node, i);
   const int64_t total = full > out ? full - out : 0;
   return w->auto_pad == OW_PAD_SAME_UPPER ? total / 2 : total - total / 2;
 }
@@ -99,8 +103,10 @@ static onward_status conv_transpose_run(const ow_args *a, void *state, onward_er
   const ow_window window = ow_window_read(a->node, x->rank - 2, weight->dims + 2);
   ow_window3 w = ow_window3_of(&window, x->dims + 2, y->dims + 2);
   for (int32_t i = 0; i < window.rank; i++)
-    w.before[i + OW_WINDOW_DIMS - window.rank] = conv_transpose_before(a->node, &window, i, x->dims[i + 2], y->dims[i + 2]);
-  const int64_t outputs = y->dims[1], each_out = weight->dims[1], each_in = x->dims[1] / ow_node_int(a->node, "group", 1);
+    w.before[i + OW_WINDOW_DIMS - window.rank] =
+        conv_transpose_before(a->node, &window, i, x->dims[i + 2], y->dims[i + 2]);
+  const int64_t outputs = y->dims[1], each_out = weight->dims[1],
+                each_in = x->dims[1] / ow_node_int(a->node, "group", 1);
   double *plane = a->workspace;
   for (int64_t no = 0; no < y->dims[0] * outputs; no++) {
     const int64_t n = no / outputs, o = no % outputs;
@@ -118,7 +124,8 @@ static onward_status conv_transpose_run(const ow_args *a, void *state, onward_er
       for (int64_t d = from[0]; d < to[0]; d++) {
         for (int64_t h = from[1]; h < to[1]; h++) {
           const int64_t row = (((n * x->dims[1] + input) * w.in[0] + d) * w.in[1] + h) * w.in[2];
-          double *const sums = plane + ((d * w.stride[0] + shift[0]) * w.out[1] + h * w.stride[1] + shift[1]) * w.out[2] + shift[2];
+          double *const sums =
+              plane + ((d * w.stride[0] + shift[0]) * w.out[1] + h * w.stride[1] + shift[1]) * w.out[2] + shift[2];
           for (int64_t j = from[2]; j < to[2]; j++)
             sums[j * w.stride[2]] += value * ow_load(x->dtype, x->data, row + j);
         }
@@ -134,22 +141,31 @@ static onward_status conv_transpose_run(const ow_args *a, void *state, onward_er
 
 static const ow_kernel conv_reference = {
     .name = "conv_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = ow_conv_prepare, .run = conv_run};
-static const ow_kernel conv_transpose_reference = {
-    .name = "conv_transpose_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = ow_conv_prepare, .run = conv_transpose_run};
-static const ow_kernel *const conv_kernels[] = {OW_FAST_CONV &conv_reference, NULL};
+static const ow_kernel conv_transpose_reference = {.name = "conv_transpose_reference",
+                                                   .flags = OW_KERNEL_UNALIGNED,
+                                                   .prepare = ow_conv_prepare,
+                                                   .run = conv_transpose_run};
+static const ow_kernel *const conv_kernels[] = {OW_FAST_CONV & conv_reference, NULL};
 static const ow_kernel *const conv_transpose_kernels[] = {&conv_transpose_reference, NULL};
 
 static const ow_attr_spec conv_attrs[] = {{"auto_pad", OW_ATTR_STRING, false}, {"dilations", OW_ATTR_INTS, false},
                                           {"group", OW_ATTR_INT, false},       {"kernel_shape", OW_ATTR_INTS, false},
                                           {"pads", OW_ATTR_INTS, false},       {"strides", OW_ATTR_INTS, false},
                                           {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec conv_transpose_attrs[] = {
-    {"auto_pad", OW_ATTR_STRING, false},     {"dilations", OW_ATTR_INTS, false},      {"group", OW_ATTR_INT, false},
-    {"kernel_shape", OW_ATTR_INTS, false},   {"output_padding", OW_ATTR_INTS, false}, {"output_shape", OW_ATTR_INTS, false},
-    {"pads", OW_ATTR_INTS, false},           {"strides", OW_ATTR_INTS, false},        {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec conv_transpose_attrs[] = {{"auto_pad", OW_ATTR_STRING, false},
+                                                    {"dilations", OW_ATTR_INTS, false},
+                                                    {"group", OW_ATTR_INT, false},
+                                                    {"kernel_shape", OW_ATTR_INTS, false},
+                                                    {"output_padding", OW_ATTR_INTS, false},
+                                                    {"output_shape", OW_ATTR_INTS, false},
+                                                    {"pads", OW_ATTR_INTS, false},
+                                                    {"strides", OW_ATTR_INTS, false},
+                                                    {NULL, OW_ATTR_NONE, false}};
 
-#define CONV_ROW(op, stem)                                                                                    \
-  {.domain = "", .name = op, .since = 1, .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1, \
-   .attrs = stem##_attrs, .infer = stem##_infer, .kernels = stem##_kernels}
+#define CONV_ROW(op, stem)                                                                                      \
+  {                                                                                                             \
+    .domain = "", .name = op, .since = 1, .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1, \
+    .attrs = stem##_attrs, .infer = stem##_infer, .kernels = stem##_kernels                                     \
+  }
 
 const ow_op ow_ops_conv[] = {CONV_ROW("Conv", conv), CONV_ROW("ConvTranspose", conv_transpose), {.name = NULL}};

@@ -16,6 +16,7 @@ typedef void (*ow_conv_emit)(void *context, int64_t channel, int64_t base, int64
 /* zeros: subtracted first, padding counts as zero after that; one element, or of weights one per output channel; may be NULL.
  * plane: the workspace. Integer sums are exact below 2^53. */
 void ow_conv_run(const ow_node *node, const onward_tensor *x, const onward_tensor *weight, const onward_tensor *y,
-                 const onward_tensor *x_zero, const onward_tensor *weight_zero, double *plane, ow_conv_emit emit, void *context);
+                 const onward_tensor *x_zero, const onward_tensor *weight_zero, double *plane, ow_conv_emit emit,
+                 void *context);
 
 #endif

@@ -38,10 +38,12 @@ static onward_status infer_space_to_depth(ow_infer *c) {
     return ow_infer_unknown(c, 0, c->in[0].dtype, 4, (const ow_dim[]){unknown, unknown, unknown, unknown});
   for (int32_t d = 2; d < 4; d++)
     if (ow_dim_is_const(in->dims[d]) && in->dims[d].k % block != 0)
-      return ow_infer_fail(c, ONWARD_MODEL, "axis %d of %" PRId64 " does not make blocks of %" PRId64, (int)d, in->dims[d].k, block);
-  return ow_infer_set(c, 0, c->in[0].dtype, 4,
-                      (const ow_dim[]){in->dims[0], ow_dim_mul(c->dims, in->dims[1], ow_dim_const(block * block)),
-                                       ow_dim_floordiv(c->dims, in->dims[2], by), ow_dim_floordiv(c->dims, in->dims[3], by)});
+      return ow_infer_fail(c, ONWARD_MODEL, "axis %d of %" PRId64 " does not make blocks of %" PRId64, (int)d,
+                           in->dims[d].k, block);
+  return ow_infer_set(
+      c, 0, c->in[0].dtype, 4,
+      (const ow_dim[]){in->dims[0], ow_dim_mul(c->dims, in->dims[1], ow_dim_const(block * block)),
+                       ow_dim_floordiv(c->dims, in->dims[2], by), ow_dim_floordiv(c->dims, in->dims[3], by)});
 }
 
 /* The input seen as six axes, and the order they take in the output. */
@@ -80,13 +82,18 @@ static const ow_kernel space_to_depth_reference = {
 static const ow_kernel *const depth_to_space_kernels[] = {&depth_to_space_reference, NULL};
 static const ow_kernel *const space_to_depth_kernels[] = {&space_to_depth_reference, NULL};
 static const ow_attr_spec block_attrs[] = {{"blocksize", OW_ATTR_INT, true}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec block_mode_attrs[] = {{"blocksize", OW_ATTR_INT, true}, {"mode", OW_ATTR_STRING, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec block_mode_attrs[] = {
+    {"blocksize", OW_ATTR_INT, true}, {"mode", OW_ATTR_STRING, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, spec, id)                                                                                            \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1, \
-   .attrs = spec, .infer = infer_##id, .kernels = id##_kernels},
+#define ROW(op, from, to, spec, id)                                                                           \
+  {                                                                                                           \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_##id, .kernels = id##_kernels                             \
+  }
 
-const ow_op ow_ops_depth_space[] = {ROW("DepthToSpace", 1, 10, block_attrs, depth_to_space)
-                                    ROW("DepthToSpace", 11, 0, block_mode_attrs, depth_to_space)
-                                    ROW("SpaceToDepth", 1, 0, block_attrs, space_to_depth)
-                                    {.name = NULL}};
+const ow_op ow_ops_depth_space[] = {
+    ROW("DepthToSpace", 1, 10, block_attrs, depth_to_space),
+    ROW("DepthToSpace", 11, 0, block_mode_attrs, depth_to_space),
+    ROW("SpaceToDepth", 1, 0, block_attrs, space_to_depth),
+    {.name = NULL},
+};

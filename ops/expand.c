@@ -57,13 +57,15 @@ static onward_status run_expand(const ow_args *a, void *state, onward_error *err
 static const ow_kernel expand_reference = {.name = "expand_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_expand};
 static const ow_kernel *const expand_kernels[] = {&expand_reference, NULL};
 
-const ow_op ow_ops_expand[] = {{.domain = "",
-                                .name = "Expand",
-                                .since = 8,
-                                .min_inputs = 2,
-                                .max_inputs = 2,
-                                .min_outputs = 1,
-                                .max_outputs = 1,
-                                .infer = infer_expand,
-                                .kernels = expand_kernels},
-                               {.name = NULL}};
+const ow_op ow_ops_expand[] = {
+    {.domain = "",
+     .name = "Expand",
+     .since = 8,
+     .min_inputs = 2,
+     .max_inputs = 2,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .infer = infer_expand,
+     .kernels = expand_kernels},
+    {.name = NULL},
+};

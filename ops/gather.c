@@ -79,9 +79,10 @@ static onward_status infer_gather_elements(ow_infer *c) {
     OW_TRY(ow_infer_axis(c, ow_node_int(c->node, "axis", 0), in->rank, &axis));
     OW_TRY(ow_infer_rank(c, 1, in->rank, in->rank));
     for (int32_t d = 0; d < in->rank && indices->rank == in->rank; d++)
-      if (d != axis && ow_dim_is_const(in->dims[d]) && ow_dim_is_const(indices->dims[d]) && indices->dims[d].k > in->dims[d].k)
-        return ow_infer_fail(c, ONWARD_MODEL, "the indices have %" PRId64 " places along axis %d, the data %" PRId64, indices->dims[d].k, (int)d,
-                             in->dims[d].k);
+      if (d != axis && ow_dim_is_const(in->dims[d]) && ow_dim_is_const(indices->dims[d]) &&
+          indices->dims[d].k > in->dims[d].k)
+        return ow_infer_fail(c, ONWARD_MODEL, "the indices have %" PRId64 " places along axis %d, the data %" PRId64,
+                             indices->dims[d].k, (int)d, in->dims[d].k);
   }
   return indices->rank < 0 ? unknown(c, in->rank) : ow_infer_same_shape(c, 0, 1, c->in[0].dtype);
 }
@@ -94,9 +95,11 @@ static onward_status infer_gather_nd(ow_infer *c) {
     return unknown(c, -1);
   const int64_t batch = ow_node_int(c->node, "batch_dims", 0), depth = indices->dims[indices->rank - 1].k;
   if (batch < 0 || batch >= (in->rank < indices->rank ? in->rank : indices->rank))
-    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'batch_dims' is %" PRId64 " for ranks %d and %d", batch, (int)in->rank, (int)indices->rank);
+    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'batch_dims' is %" PRId64 " for ranks %d and %d", batch,
+                         (int)in->rank, (int)indices->rank);
   if (depth < 1 || depth > in->rank - batch)
-    return ow_infer_fail(c, ONWARD_MODEL, "indices of length %" PRId64 " into %" PRId64 " axes", depth, in->rank - batch);
+    return ow_infer_fail(c, ONWARD_MODEL, "indices of length %" PRId64 " into %" PRId64 " axes", depth,
+                         in->rank - batch);
   for (int32_t d = 0; d < (int32_t)batch; d++)
     OW_TRY(ow_infer_equal(c, in->dims[d], indices->dims[d], "a batch axis"));
   const int64_t rank = indices->rank - 1 + in->rank - batch - depth;
@@ -169,8 +172,8 @@ static void gather_each(void *context, int64_t from, int64_t to) {
   for (int64_t n = from; n < to; n++) {
     int64_t index = ow_index_at(j->indices, n);
     index = index < 0 ? index + j->extent : index;
-    copy_block((char *)j->out->data + n * (int64_t)j->bytes, (const char *)j->in->data + (offset + index * j->axis_stride) * (int64_t)j->bytes,
-               j->bytes);
+    copy_block((char *)j->out->data + n * (int64_t)j->bytes,
+               (const char *)j->in->data + (offset + index * j->axis_stride) * (int64_t)j->bytes, j->bytes);
     for (int32_t d = rank - 1; d >= 0; d--) {
       const int64_t stride = d == j->axis ? 0 : j->strides[d];
       offset += stride;
@@ -203,7 +206,8 @@ static void gather_tuples(void *context, int64_t from, int64_t to) {
       const int64_t index = ow_index_at(j->indices, n * j->depth + k);
       offset += (index < 0 ? index + j->dims[k] : index) * j->strides[k];
     }
-    copy_block((char *)j->out->data + n * (int64_t)j->bytes, (const char *)j->in->data + offset * (int64_t)j->size, j->bytes);
+    copy_block((char *)j->out->data + n * (int64_t)j->bytes, (const char *)j->in->data + offset * (int64_t)j->size,
+               j->bytes);
   }
 }
 
@@ -235,20 +239,26 @@ static onward_status run_gather_nd(const ow_args *a, void *state, onward_error *
 }
 
 static const ow_kernel gather_reference = {.name = "gather_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_gather};
-static const ow_kernel gather_elements_reference = {.name = "gather_elements_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_gather_elements};
-static const ow_kernel gather_nd_reference = {.name = "gather_nd_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_gather_nd};
+static const ow_kernel gather_elements_reference = {
+    .name = "gather_elements_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_gather_elements};
+static const ow_kernel gather_nd_reference = {
+    .name = "gather_nd_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_gather_nd};
 static const ow_kernel *const gather_kernels[] = {&gather_reference, NULL};
 static const ow_kernel *const gather_elements_kernels[] = {&gather_elements_reference, NULL};
 static const ow_kernel *const gather_nd_kernels[] = {&gather_nd_reference, NULL};
 static const ow_attr_spec axis_attrs[] = {{"axis", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec batch_attrs[] = {{"batch_dims", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, spec, id)                                                                                            \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1, .max_outputs = 1, \
-   .attrs = spec, .infer = infer_##id, .kernels = id##_kernels},
+#define ROW(op, from, to, spec, id)                                                                           \
+  {                                                                                                           \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_##id, .kernels = id##_kernels                             \
+  }
 
-const ow_op ow_ops_gather[] = {ROW("Gather", 1, 0, axis_attrs, gather)
-                               ROW("GatherElements", 11, 0, axis_attrs, gather_elements)
-                               ROW("GatherND", 11, 11, NULL, gather_nd)
-                               ROW("GatherND", 12, 0, batch_attrs, gather_nd)
-                               {.name = NULL}};
+const ow_op ow_ops_gather[] = {
+    ROW("Gather", 1, 0, axis_attrs, gather),
+    ROW("GatherElements", 11, 0, axis_attrs, gather_elements),
+    ROW("GatherND", 11, 11, NULL, gather_nd),
+    ROW("GatherND", 12, 0, batch_attrs, gather_nd),
+    {.name = NULL},
+};

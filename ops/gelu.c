@@ -69,7 +69,8 @@ static onward_status infer_bias(ow_infer *c) {
     OW_TRY(ow_infer_rank(c, 0, 1, ONWARD_MAX_RANK));
     OW_TRY(ow_infer_rank(c, 1, 1, 1));
     if (ow_infer_ranked(c, 0) && ow_infer_ranked(c, 1))
-      OW_TRY(ow_infer_equal(c, c->in[0].shape.dims[c->in[0].shape.rank - 1], c->in[1].shape.dims[0], "the bias and the last axis"));
+      OW_TRY(ow_infer_equal(c, c->in[0].shape.dims[c->in[0].shape.rank - 1], c->in[1].shape.dims[0],
+                            "the bias and the last axis"));
   }
   return ow_infer_same(c, 0, 0);
 }
@@ -87,13 +88,17 @@ static const ow_attr_spec gelu_attrs[] = {{"approximate", OW_ATTR_STRING, false}
 static const ow_attr_spec quick_attrs[] = {{"alpha", OW_ATTR_FLOAT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_inplace same_place[] = {{0, 0}};
 
-#define ROW(where, op, from, low, high, spec, infer_fn, list)                                                                  \
-  {.domain = where, .name = op, .since = from, .min_inputs = low, .max_inputs = high, .min_outputs = 1, .max_outputs = 1,      \
-   .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1, .kernels = list},
+#define ROW(where, op, from, low, high, spec, infer_fn, list)                                                      \
+  {                                                                                                                \
+    .domain = where, .name = op, .since = from, .min_inputs = low, .max_inputs = high, .min_outputs = 1,           \
+    .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1, .kernels = list \
+  }
 
-const ow_op ow_ops_gelu[] = {ROW("", "Gelu", 20, 1, 1, gelu_attrs, infer_gelu, gelu_kernels)
-                             ROW("com.microsoft", "Gelu", 1, 1, 1, NULL, infer_gelu, gelu_kernels)
-                             ROW("com.microsoft", "FastGelu", 1, 1, 2, NULL, infer_bias, fast_gelu_kernels)
-                             ROW("com.microsoft", "BiasGelu", 1, 2, 2, NULL, infer_bias, bias_gelu_kernels)
-                             ROW("com.microsoft", "QuickGelu", 1, 1, 1, quick_attrs, infer_gelu, quick_gelu_kernels)
-                             {.name = NULL}};
+const ow_op ow_ops_gelu[] = {
+    ROW("", "Gelu", 20, 1, 1, gelu_attrs, infer_gelu, gelu_kernels),
+    ROW("com.microsoft", "Gelu", 1, 1, 1, NULL, infer_gelu, gelu_kernels),
+    ROW("com.microsoft", "FastGelu", 1, 1, 2, NULL, infer_bias, fast_gelu_kernels),
+    ROW("com.microsoft", "BiasGelu", 1, 2, 2, NULL, infer_bias, bias_gelu_kernels),
+    ROW("com.microsoft", "QuickGelu", 1, 1, 1, quick_attrs, infer_gelu, quick_gelu_kernels),
+    {.name = NULL},
+};

@@ -78,7 +78,8 @@ static onward_status count_range(ow_infer *c, onward_dtype dtype, int64_t *count
     *count = n > 0 ? (int64_t)n : 0;
     return ONWARD_OK;
   }
-  const int64_t from = ow_get_i64(dtype, start, 0), to = ow_get_i64(dtype, limit, 0), step = ow_get_i64(dtype, delta, 0);
+  const int64_t from = ow_get_i64(dtype, start, 0), to = ow_get_i64(dtype, limit, 0),
+                step = ow_get_i64(dtype, delta, 0);
   if (step == 0)
     return ow_infer_fail(c, ONWARD_DATA, "a step of 0");
   uint64_t n = 0;
@@ -115,12 +116,15 @@ static onward_status infer_range(ow_infer *c) {
     int64_t n = 0;
     OW_TRY(count_range(c, dtype, &n));
     count = ow_dim_const(n);
-  } else if (known && ow_dim_is_const(*elems[2]) && elems[2]->k != 0 && elems[2]->k > -INT32_MAX && elems[2]->k < INT32_MAX) {
+  } else if (known && ow_dim_is_const(*elems[2]) && elems[2]->k != 0 && elems[2]->k > -INT32_MAX &&
+             elems[2]->k < INT32_MAX) {
     const int64_t step = elems[2]->k;
-    const ow_dim span = step > 0 ? ow_dim_sub(c->dims, *elems[1], *elems[0]) : ow_dim_sub(c->dims, *elems[0], *elems[1]);
+    const ow_dim span =
+        step > 0 ? ow_dim_sub(c->dims, *elems[1], *elems[0]) : ow_dim_sub(c->dims, *elems[0], *elems[1]);
     count = step == 1 || step == -1 ? span : ow_dim_ceildiv(c->dims, span, ow_dim_const(step > 0 ? step : -step));
-    /* A range that the shapes make empty is rare: taken not to happen where assumptions are allowed. */
-    if (c->guards == NULL || ow_dim_is_const(count))
+    bool holds;
+    OW_TRY(ow_infer_at_least(c, span, ow_dim_const(0), "a range that is not backwards", &holds));
+    if (!holds)
       count = ow_dim_max(c->dims, count, ow_dim_const(0));
   } else {
     if (known && ow_dim_is(*elems[2], 0))
@@ -150,7 +154,8 @@ static onward_status run_range(const ow_args *a, void *state, onward_error *err)
       ow_set_f64(out->dtype, out->data, i, start + (double)i * delta);
     return ONWARD_OK;
   }
-  const uint64_t start = (uint64_t)ow_get_i64(out->dtype, a->in[0]->data, 0), delta = (uint64_t)ow_get_i64(out->dtype, a->in[2]->data, 0);
+  const uint64_t start = (uint64_t)ow_get_i64(out->dtype, a->in[0]->data, 0),
+                 delta = (uint64_t)ow_get_i64(out->dtype, a->in[2]->data, 0);
   for (int64_t i = 0; i < n; i++)
     ow_set_i64(out->dtype, out->data, i, (int64_t)(start + (uint64_t)i * delta));
   return ONWARD_OK;
@@ -251,8 +256,8 @@ static onward_status run_one_hot(const ow_args *a, void *state, onward_error *er
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
-#define KERNEL(id)                                                                                                    \
-  static const ow_kernel id##_reference = {.name = #id "_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_##id};  \
+#define KERNEL(id)                                                                                                   \
+  static const ow_kernel id##_reference = {.name = #id "_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_##id}; \
   static const ow_kernel *const id##_kernels[] = {&id##_reference, NULL};
 KERNEL(constant_of_shape)
 KERNEL(range)
@@ -260,15 +265,20 @@ KERNEL(eye_like)
 KERNEL(one_hot)
 
 static const ow_attr_spec value_attrs[] = {{"value", OW_ATTR_TENSOR, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec eye_attrs[] = {{"dtype", OW_ATTR_INT, false}, {"k", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec eye_attrs[] = {
+    {"dtype", OW_ATTR_INT, false}, {"k", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec axis_attrs[] = {{"axis", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, inputs, spec, id)                                                                                        \
-  {.domain = "", .name = op, .since = from, .min_inputs = inputs, .max_inputs = inputs, .min_outputs = 1, .max_outputs = 1,    \
-   .attrs = spec, .infer = infer_##id, .kernels = id##_kernels},
+#define ROW(op, from, inputs, spec, id)                                                                    \
+  {                                                                                                        \
+    .domain = "", .name = op, .since = from, .min_inputs = inputs, .max_inputs = inputs, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_##id, .kernels = id##_kernels                          \
+  }
 
-const ow_op ow_ops_generate[] = {ROW("ConstantOfShape", 9, 1, value_attrs, constant_of_shape)
-                                 ROW("Range", 11, 3, NULL, range)
-                                 ROW("EyeLike", 9, 1, eye_attrs, eye_like)
-                                 ROW("OneHot", 9, 3, axis_attrs, one_hot)
-                                 {.name = NULL}};
+const ow_op ow_ops_generate[] = {
+    ROW("ConstantOfShape", 9, 1, value_attrs, constant_of_shape),
+    ROW("Range", 11, 3, NULL, range),
+    ROW("EyeLike", 9, 1, eye_attrs, eye_like),
+    ROW("OneHot", 9, 3, axis_attrs, one_hot),
+    {.name = NULL},
+};

@@ -19,9 +19,10 @@ static double linear_tanh(double x, double alpha) { return (void)alpha, tanh(x);
 static const struct {
   const char *name;
   linear_activation fn;
-} linear_activations[] = {{"", linear_identity},           {"relu", linear_relu},       {"gelu", linear_gelu},
-                          {"gelu_tanh", linear_gelu_tanh}, {"silu", linear_silu},       {"quick_gelu", linear_quick_gelu},
-                          {"tanh", linear_tanh},           {"sigmoid", linear_sigmoid}};
+} linear_activations[] = {{"", linear_identity}, {"relu", linear_relu},
+                          {"gelu", linear_gelu}, {"gelu_tanh", linear_gelu_tanh},
+                          {"silu", linear_silu}, {"quick_gelu", linear_quick_gelu},
+                          {"tanh", linear_tanh}, {"sigmoid", linear_sigmoid}};
 
 /* NULL: no such activation */
 static linear_activation linear_find_activation(const ow_node *node) {
@@ -65,7 +66,8 @@ typedef struct linear_out {
   double alpha;
 } linear_out;
 
-static void linear_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums, const int64_t *int_sums) {
+static void linear_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums,
+                        const int64_t *int_sums) {
   (void)int_sums;
   const linear_out *o = context;
   for (int64_t j = 0; j < count; j++) {
@@ -113,7 +115,7 @@ static onward_status linear_run(const ow_args *a, void *state, onward_error *err
 
 static const ow_kernel linear_reference = {
     .name = "linear_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = linear_prepare, .run = linear_run};
-static const ow_kernel *const linear_kernels[] = {OW_FAST_LINEAR &linear_reference, NULL};
+static const ow_kernel *const linear_kernels[] = {OW_FAST_LINEAR & linear_reference, NULL};
 
 static const ow_attr_spec linear_attrs[] = {{"activation", OW_ATTR_STRING, false},
                                             {"activation_alpha", OW_ATTR_FLOAT, false},

@@ -2,25 +2,27 @@
 #include "ops/binary.h"
 #include "ops/cpu/fast.h"
 
-#define COMPARE_ROW(op, T, expr)                                                                         \
-  static void op##_##T(const void *pa, int64_t sa, const void *pb, int64_t sb, void *po, int64_t n) {    \
-    const T *const a = pa, *const b = pb;                                                                \
-    uint8_t *const o = po;                                                                               \
-    for (int64_t i = 0; i < n; i++) {                                                                    \
-      const T x = a[i * sa], y = b[i * sb];                                                              \
-      o[i] = (uint8_t)(expr);                                                                            \
-    }                                                                                                    \
+#define COMPARE_ROW(op, T, expr)                                                                      \
+  static void op##_##T(const void *pa, int64_t sa, const void *pb, int64_t sb, void *po, int64_t n) { \
+    const T *const a = pa, *const b = pb;                                                             \
+    uint8_t *const o = po;                                                                            \
+    for (int64_t i = 0; i < n; i++) {                                                                 \
+      const T x = a[i * sa], y = b[i * sb];                                                           \
+      o[i] = (uint8_t)(expr);                                                                         \
+    }                                                                                                 \
   }
-#define COMPARE(op, expr)                                                                                             \
-  COMPARE_ROW(op, int8_t, expr) COMPARE_ROW(op, int16_t, expr) COMPARE_ROW(op, int32_t, expr)                         \
-  COMPARE_ROW(op, int64_t, expr) COMPARE_ROW(op, uint8_t, expr) COMPARE_ROW(op, uint16_t, expr)                       \
-  COMPARE_ROW(op, uint32_t, expr) COMPARE_ROW(op, uint64_t, expr) COMPARE_ROW(op, float, expr)                        \
-  COMPARE_ROW(op, double, expr)                                                                                       \
-  static double d_##op(double x, double y) { return (expr) ? 1 : 0; }                                                 \
-  static const ow_row_fn op##_rows[32] = {                                                                            \
-      [ONWARD_INT8] = op##_int8_t,     [ONWARD_INT16] = op##_int16_t,   [ONWARD_INT32] = op##_int32_t,                \
-      [ONWARD_INT64] = op##_int64_t,   [ONWARD_UINT8] = op##_uint8_t,   [ONWARD_UINT16] = op##_uint16_t,              \
-      [ONWARD_UINT32] = op##_uint32_t, [ONWARD_UINT64] = op##_uint64_t, [ONWARD_FLOAT32] = op##_float,                \
+#define COMPARE(op, expr)                                                                                \
+  COMPARE_ROW(op, int8_t, expr)                                                                          \
+  COMPARE_ROW(op, int16_t, expr) COMPARE_ROW(op, int32_t, expr) COMPARE_ROW(op, int64_t, expr)           \
+      COMPARE_ROW(op, uint8_t, expr) COMPARE_ROW(op, uint16_t, expr) COMPARE_ROW(op, uint32_t, expr)     \
+          COMPARE_ROW(op, uint64_t, expr) COMPARE_ROW(op, float, expr)                                   \
+              COMPARE_ROW(op, double, expr) static double d_##op(double x, double y) {                   \
+    return (expr) ? 1 : 0;                                                                               \
+  }                                                                                                      \
+  static const ow_row_fn op##_rows[32] = {                                                               \
+      [ONWARD_INT8] = op##_int8_t,     [ONWARD_INT16] = op##_int16_t,   [ONWARD_INT32] = op##_int32_t,   \
+      [ONWARD_INT64] = op##_int64_t,   [ONWARD_UINT8] = op##_uint8_t,   [ONWARD_UINT16] = op##_uint16_t, \
+      [ONWARD_UINT32] = op##_uint32_t, [ONWARD_UINT64] = op##_uint64_t, [ONWARD_FLOAT32] = op##_float,   \
       [ONWARD_FLOAT64] = op##_double,  [ONWARD_BOOL] = op##_uint8_t};
 
 COMPARE(equal, x == y)
@@ -60,7 +62,8 @@ static bool proves(const ow_infer *c, ow_dim a, ow_dim b, int64_t k) {
 
 static bool known(const ow_infer *c, const ow_dim *in, bool yes, bool no, ow_dim *out) {
   *out = ow_dim_const(yes);
-  if (c->in[0].dtype == ONWARD_UINT64 && ((ow_dim_is_const(in[0]) && in[0].k < 0) || (ow_dim_is_const(in[1]) && in[1].k < 0)))
+  if (c->in[0].dtype == ONWARD_UINT64 &&
+      ((ow_dim_is_const(in[0]) && in[0].k < 0) || (ow_dim_is_const(in[1]) && in[1].k < 0)))
     return false;
   return yes != no;
 }
@@ -136,22 +139,27 @@ static const ow_inplace same_place[] = {{0, 0}, {0, 1}};
 static const ow_attr_spec broadcast_attrs[] = {
     {"axis", OW_ATTR_INT, false}, {"broadcast", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, spec, id, bits, places)                                                                               \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1, .max_outputs = 1,  \
-   .attrs = spec, .flags = bits, .infer = infer_##id, .inplace = same_place, .inplace_count = places, .kernels = id##_kernels},
+#define ROW(op, from, to, spec, id, bits, places)                                                             \
+  {                                                                                                           \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .flags = bits, .infer = infer_##id, .inplace = same_place,               \
+    .inplace_count = places, .kernels = id##_kernels                                                          \
+  }
 
-const ow_op ow_ops_logic[] = {ROW("And", 1, 6, broadcast_attrs, and, 0, 2)
-                              ROW("And", 7, 0, NULL, and, OW_OP_COMMUTATIVE, 2)
-                              ROW("Or", 1, 6, broadcast_attrs, or, 0, 2)
-                              ROW("Or", 7, 0, NULL, or, OW_OP_COMMUTATIVE, 2)
-                              ROW("Xor", 1, 6, broadcast_attrs, xor, 0, 2)
-                              ROW("Xor", 7, 0, NULL, xor, OW_OP_COMMUTATIVE, 2)
-                              ROW("Equal", 1, 6, broadcast_attrs, equal, 0, 0)
-                              ROW("Equal", 7, 0, NULL, equal, OW_OP_COMMUTATIVE, 0)
-                              ROW("Less", 1, 6, broadcast_attrs, less, 0, 0)
-                              ROW("Less", 7, 0, NULL, less, 0, 0)
-                              ROW("Greater", 1, 6, broadcast_attrs, greater, 0, 0)
-                              ROW("Greater", 7, 0, NULL, greater, 0, 0)
-                              ROW("LessOrEqual", 12, 0, NULL, less_equal, 0, 0)
-                              ROW("GreaterOrEqual", 12, 0, NULL, greater_equal, 0, 0)
-                              {.name = NULL}};
+const ow_op ow_ops_logic[] = {
+    ROW("And", 1, 6, broadcast_attrs, and, 0, 2),
+    ROW("And", 7, 0, NULL, and, OW_OP_COMMUTATIVE, 2),
+    ROW("Or", 1, 6, broadcast_attrs, or, 0, 2),
+    ROW("Or", 7, 0, NULL, or, OW_OP_COMMUTATIVE, 2),
+    ROW("Xor", 1, 6, broadcast_attrs, xor, 0, 2),
+    ROW("Xor", 7, 0, NULL, xor, OW_OP_COMMUTATIVE, 2),
+    ROW("Equal", 1, 6, broadcast_attrs, equal, 0, 0),
+    ROW("Equal", 7, 0, NULL, equal, OW_OP_COMMUTATIVE, 0),
+    ROW("Less", 1, 6, broadcast_attrs, less, 0, 0),
+    ROW("Less", 7, 0, NULL, less, 0, 0),
+    ROW("Greater", 1, 6, broadcast_attrs, greater, 0, 0),
+    ROW("Greater", 7, 0, NULL, greater, 0, 0),
+    ROW("LessOrEqual", 12, 0, NULL, less_equal, 0, 0),
+    ROW("GreaterOrEqual", 12, 0, NULL, greater_equal, 0, 0),
+    {.name = NULL},
+};

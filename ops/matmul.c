@@ -1,4 +1,4 @@
-/* MatMul, Gemm, com.microsoft FusedMatMul. */
+/* MatMul, Gemm, and ONNX Runtime's FusedMatMul and FusedGemm. */
 #include "ops/cpu/fast.h"
 #include "ops/matmul_reference.h"
 
@@ -20,7 +20,8 @@ typedef struct matmul_out {
   double alpha;
 } matmul_out;
 
-static void matmul_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums, const int64_t *int_sums) {
+static void matmul_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums,
+                        const int64_t *int_sums) {
   const matmul_out *o = context;
   onward_tensor *y = o->args->out[0];
   const int64_t at = o->base + row * o->columns + from;
@@ -50,7 +51,8 @@ static onward_status matmul_prepare(const ow_args *a, void *state, size_t *works
 static onward_status matmul_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   matmul_out out = {.args = a, .alpha = (double)ow_node_float(a->node, "alpha", 1.0f)};
-  ow_matmul_each(a->in[0], a->in[1], a->out[0], matmul_flag(a->node, "transA"), matmul_flag(a->node, "transB"), matmul_one, &out);
+  ow_matmul_each(a->in[0], a->in[1], a->out[0], matmul_flag(a->node, "transA"), matmul_flag(a->node, "transB"),
+                 matmul_one, &out);
   return ONWARD_OK;
 }
 
@@ -79,24 +81,58 @@ static onward_status gemm_infer(ow_infer *c) {
   return ow_infer_set(c, 0, dtype, 2, dims);
 }
 
+/* FusedGemm: what is done to each result. */
+typedef double (*gemm_activation)(double x, double alpha);
+
+static double gemm_relu(double x, double alpha) { return (void)alpha, x < 0.0 ? 0.0 : x; }
+static double gemm_leaky_relu(double x, double alpha) { return x < 0.0 ? alpha * x : x; }
+static double gemm_tanh(double x, double alpha) { return (void)alpha, tanh(x); }
+static double gemm_sigmoid(double x, double alpha) { return (void)alpha, 1.0 / (1.0 + exp(-x)); }
+
+/* false: not known. *fn is NULL when there is none. */
+static bool gemm_find_activation(const ow_node *node, gemm_activation *fn) {
+  const char *name = ow_node_string(node, "activation", "");
+  *fn = strcmp(name, "Relu") == 0        ? gemm_relu
+        : strcmp(name, "LeakyRelu") == 0 ? gemm_leaky_relu
+        : strcmp(name, "Tanh") == 0      ? gemm_tanh
+        : strcmp(name, "Sigmoid") == 0   ? gemm_sigmoid
+                                         : NULL;
+  return *fn || !*name;
+}
+
+static onward_status fused_gemm_infer(ow_infer *c) {
+  gemm_activation fn;
+  if (!gemm_find_activation(c->node, &fn))
+    return ow_infer_fail(c, ONWARD_UNSUPPORTED, "activation '%s' is not implemented",
+                         ow_node_string(c->node, "activation", ""));
+  OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
+  return gemm_infer(c);
+}
+
 typedef struct gemm_out {
   onward_tensor *y;
+  gemm_activation fn;
+  double fn_alpha;
   const onward_tensor *c; /* NULL: none, or beta is 0 */
   int64_t c_row, c_col;
   double alpha, beta;
 } gemm_out;
 
-static void gemm_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums, const int64_t *int_sums) {
+static void gemm_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums,
+                      const int64_t *int_sums) {
   const gemm_out *o = context;
   const bool plain = o->alpha == 1.0 && o->beta == 1.0;
   for (int64_t j = from; j < from + count; j++) {
     const int64_t at = row * o->y->dims[1] + j, c_at = row * o->c_row + j * o->c_col;
     if (int_sums && plain) {
-      ow_set_i64(o->y->dtype, o->y->data, at,
-                 o->c ? ow_wrap_add(int_sums[j - from], ow_get_i64(o->c->dtype, o->c->data, c_at)) : int_sums[j - from]);
+      ow_set_i64(
+          o->y->dtype, o->y->data, at,
+          o->c ? ow_wrap_add(int_sums[j - from], ow_get_i64(o->c->dtype, o->c->data, c_at)) : int_sums[j - from]);
     } else {
-      const double v = o->alpha * (sums ? sums[j - from] : (double)int_sums[j - from]);
-      ow_store(o->y->dtype, o->y->data, at, o->c ? v + o->beta * ow_load(o->c->dtype, o->c->data, c_at) : v);
+      double v = o->alpha * (sums ? sums[j - from] : (double)int_sums[j - from]);
+      if (o->c)
+        v += o->beta * ow_load(o->c->dtype, o->c->data, c_at);
+      ow_store(o->y->dtype, o->y->data, at, o->fn ? o->fn(v, o->fn_alpha) : v);
     }
   }
 }
@@ -124,8 +160,10 @@ static onward_status gemm_run(const ow_args *args, void *state, onward_error *er
                         .n = b->dims[!trans_b],
                         .k = a->dims[!trans_a]};
   gemm_out out = {.y = args->out[0],
+                  .fn_alpha = (double)ow_node_float(args->node, "activation_alpha", 0.01f),
                   .alpha = (double)ow_node_float(args->node, "alpha", 1.0f),
                   .beta = (double)ow_node_float(args->node, "beta", 1.0f)};
+  (void)gemm_find_activation(args->node, &out.fn);
   if (c && fpclassify(out.beta) != FP_ZERO) {
     int64_t strides[2];
     ow_broadcast_strides(c->rank, c->dims, 2, strides);
@@ -143,25 +181,77 @@ static const ow_kernel matmul_reference = {
     .name = "matmul_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = matmul_prepare, .run = matmul_run};
 static const ow_kernel gemm_reference = {
     .name = "gemm_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = gemm_prepare, .run = gemm_run};
-static const ow_kernel *const matmul_kernels[] = {OW_FAST_MATMUL &matmul_reference, NULL};
+static const ow_kernel *const matmul_kernels[] = {OW_FAST_MATMUL & matmul_reference, NULL};
 static const ow_kernel *const fused_matmul_kernels[] = {&matmul_reference, NULL};
-static const ow_kernel *const gemm_kernels[] = {OW_FAST_GEMM &gemm_reference, NULL};
+static const ow_kernel *const gemm_kernels[] = {OW_FAST_GEMM & gemm_reference, NULL};
 
-static const ow_attr_spec fused_matmul_attrs[] = {{"alpha", OW_ATTR_FLOAT, false},     {"transA", OW_ATTR_INT, false},
-                                                  {"transB", OW_ATTR_INT, false},      {"transBatchA", OW_ATTR_INT, false},
-                                                  {"transBatchB", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec fused_matmul_attrs[] = {
+    {"alpha", OW_ATTR_FLOAT, false},     {"transA", OW_ATTR_INT, false},      {"transB", OW_ATTR_INT, false},
+    {"transBatchA", OW_ATTR_INT, false}, {"transBatchB", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 /* broadcast: opsets 1 and 6 ask for it; since 7 it goes without saying */
 static const ow_attr_spec gemm_attrs[] = {{"alpha", OW_ATTR_FLOAT, false},   {"beta", OW_ATTR_FLOAT, false},
                                           {"transA", OW_ATTR_INT, false},    {"transB", OW_ATTR_INT, false},
                                           {"broadcast", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-const ow_op ow_ops_matmul[] = {
-    {.domain = "", .name = "MatMul", .since = 1, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1, .max_outputs = 1,
-     .infer = matmul_infer, .kernels = matmul_kernels},
-    {.domain = "com.microsoft", .name = "FusedMatMul", .since = 1, .min_inputs = 2, .max_inputs = 2, .min_outputs = 1,
-     .max_outputs = 1, .attrs = fused_matmul_attrs, .infer = matmul_infer, .kernels = fused_matmul_kernels},
-    {.domain = "", .name = "Gemm", .since = 1, .until = 10, .min_inputs = 3, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1,
-     .attrs = gemm_attrs, .infer = gemm_infer, .kernels = gemm_kernels},
-    {.domain = "", .name = "Gemm", .since = 11, .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1,
-     .attrs = gemm_attrs, .infer = gemm_infer, .kernels = gemm_kernels},
-    {.name = NULL}};
+static const ow_kernel *const fused_gemm_kernels[] = {&gemm_reference, NULL};
+static const ow_attr_spec fused_gemm_attrs[] = {{"alpha", OW_ATTR_FLOAT, false},
+                                                {"beta", OW_ATTR_FLOAT, false},
+                                                {"transA", OW_ATTR_INT, false},
+                                                {"transB", OW_ATTR_INT, false},
+                                                {"activation", OW_ATTR_STRING, false},
+                                                {"activation_alpha", OW_ATTR_FLOAT, false},
+                                                {"activation_beta", OW_ATTR_FLOAT, false},
+                                                {"activation_gamma", OW_ATTR_FLOAT, false},
+                                                {NULL, OW_ATTR_NONE, false}};
+
+const ow_op ow_ops_matmul[] = {{.domain = "com.microsoft",
+                                .name = "FusedGemm",
+                                .since = 1,
+                                .min_inputs = 2,
+                                .max_inputs = 3,
+                                .min_outputs = 1,
+                                .max_outputs = 1,
+                                .attrs = fused_gemm_attrs,
+                                .infer = fused_gemm_infer,
+                                .kernels = fused_gemm_kernels},
+                               {.domain = "",
+                                .name = "MatMul",
+                                .since = 1,
+                                .min_inputs = 2,
+                                .max_inputs = 2,
+                                .min_outputs = 1,
+                                .max_outputs = 1,
+                                .infer = matmul_infer,
+                                .kernels = matmul_kernels},
+                               {.domain = "com.microsoft",
+                                .name = "FusedMatMul",
+                                .since = 1,
+                                .min_inputs = 2,
+                                .max_inputs = 2,
+                                .min_outputs = 1,
+                                .max_outputs = 1,
+                                .attrs = fused_matmul_attrs,
+                                .infer = matmul_infer,
+                                .kernels = fused_matmul_kernels},
+                               {.domain = "",
+                                .name = "Gemm",
+                                .since = 1,
+                                .until = 10,
+                                .min_inputs = 3,
+                                .max_inputs = 3,
+                                .min_outputs = 1,
+                                .max_outputs = 1,
+                                .attrs = gemm_attrs,
+                                .infer = gemm_infer,
+                                .kernels = gemm_kernels},
+                               {.domain = "",
+                                .name = "Gemm",
+                                .since = 11,
+                                .min_inputs = 2,
+                                .max_inputs = 3,
+                                .min_outputs = 1,
+                                .max_outputs = 1,
+                                .attrs = gemm_attrs,
+                                .infer = gemm_infer,
+                                .kernels = gemm_kernels},
+                               {.name = NULL}};

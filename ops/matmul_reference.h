@@ -11,13 +11,15 @@ typedef struct ow_product {
   int64_t a_offset, a_row, a_col;
   int64_t b_offset, b_row, b_col;
   int64_t m, n, k;
-  const onward_tensor *a_zero, *b_zero; /* integers: subtracted first; one element, or one per row of a, column of b. NULL: none */
+  const onward_tensor *a_zero,
+      *b_zero; /* integers: subtracted first; one element, or one per row of a, column of b. NULL: none */
 } ow_product;
 
 #define OW_PRODUCT_COLUMNS 16
 
 /* Sums of row `row`, columns [from, from + count): in double for float types, wrapped int64 otherwise. */
-typedef void (*ow_product_emit)(void *context, int64_t row, int64_t from, int64_t count, const double *sums, const int64_t *int_sums);
+typedef void (*ow_product_emit)(void *context, int64_t row, int64_t from, int64_t count, const double *sums,
+                                const int64_t *int_sums);
 
 /* Workspace for one product with that k; false on overflow. */
 bool ow_product_workspace(int64_t k, size_t *bytes);
@@ -29,7 +31,7 @@ void ow_product_run(const ow_product *p, void *workspace, ow_product_emit emit, 
 onward_status ow_matmul_infer(ow_infer *c, size_t a, size_t b, bool trans_a, bool trans_b, onward_dtype dtype);
 /* The single products of such a matmul; base is the index of the first element in y. */
 typedef void (*ow_matmul_fn)(void *context, const ow_product *p, int64_t base);
-void ow_matmul_each(const onward_tensor *a, const onward_tensor *b, const onward_tensor *y, bool trans_a, bool trans_b, ow_matmul_fn fn,
-                    void *context);
+void ow_matmul_each(const onward_tensor *a, const onward_tensor *b, const onward_tensor *y, bool trans_a, bool trans_b,
+                    ow_matmul_fn fn, void *context);
 
 #endif

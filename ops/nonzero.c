@@ -80,7 +80,8 @@ static onward_status infer_compress(ow_infer *c) {
     return ow_infer_unknown(c, 0, c->in[0].dtype, out.rank, out.dims);
   }
   if (ow_count(c->data[1]) > extent.k)
-    return ow_infer_fail(c, ONWARD_DATA, "%" PRId64 " conditions for %" PRId64 " places", ow_count(c->data[1]), extent.k);
+    return ow_infer_fail(c, ONWARD_DATA, "%" PRId64 " conditions for %" PRId64 " places", ow_count(c->data[1]),
+                         extent.k);
   out.dims[axis_attr ? axis : 0] = ow_dim_const(count_nonzero(c->data[1], extent.k));
   return ow_infer_set(c, 0, c->in[0].dtype, out.rank, out.dims);
 }
@@ -92,7 +93,8 @@ static onward_status run_compress(const ow_args *a, void *state, onward_error *e
   const int32_t axis = axis_attr ? ow_axis(axis_attr->i, in->rank) : 0;
   const int64_t outer = axis_attr ? ow_dims_product(in->dims, 0, axis) : 1;
   const int64_t extent = axis_attr ? in->dims[axis] : ow_count(in);
-  const int64_t block = (axis_attr ? ow_dims_product(in->dims, axis + 1, in->rank) : 1) * (int64_t)ow_dtype_size(in->dtype);
+  const int64_t block =
+      (axis_attr ? ow_dims_product(in->dims, axis + 1, in->rank) : 1) * (int64_t)ow_dtype_size(in->dtype);
   const int64_t conditions = ow_count(condition) < extent ? ow_count(condition) : extent;
   if (count_nonzero(condition, extent) != out->dims[axis])
     return ow_node_fail(a->node, err, ONWARD_INTERNAL, "the data changed after it was counted");
@@ -108,29 +110,33 @@ static onward_status run_compress(const ow_args *a, void *state, onward_error *e
   return ONWARD_OK;
 }
 
-static const ow_kernel nonzero_reference = {.name = "nonzero_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_nonzero};
-static const ow_kernel compress_reference = {.name = "compress_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_compress};
+static const ow_kernel nonzero_reference = {
+    .name = "nonzero_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_nonzero};
+static const ow_kernel compress_reference = {
+    .name = "compress_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_compress};
 static const ow_kernel *const nonzero_kernels[] = {&nonzero_reference, NULL};
 static const ow_kernel *const compress_kernels[] = {&compress_reference, NULL};
 static const ow_attr_spec axis_attrs[] = {{"axis", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-const ow_op ow_ops_nonzero[] = {{.domain = "",
-                                 .name = "NonZero",
-                                 .since = 9,
-                                 .min_inputs = 1,
-                                 .max_inputs = 1,
-                                 .min_outputs = 1,
-                                 .max_outputs = 1,
-                                 .infer = infer_nonzero,
-                                 .kernels = nonzero_kernels},
-                                {.domain = "",
-                                 .name = "Compress",
-                                 .since = 9,
-                                 .min_inputs = 2,
-                                 .max_inputs = 2,
-                                 .min_outputs = 1,
-                                 .max_outputs = 1,
-                                 .attrs = axis_attrs,
-                                 .infer = infer_compress,
-                                 .kernels = compress_kernels},
-                                {.name = NULL}};
+const ow_op ow_ops_nonzero[] = {
+    {.domain = "",
+     .name = "NonZero",
+     .since = 9,
+     .min_inputs = 1,
+     .max_inputs = 1,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .infer = infer_nonzero,
+     .kernels = nonzero_kernels},
+    {.domain = "",
+     .name = "Compress",
+     .since = 9,
+     .min_inputs = 2,
+     .max_inputs = 2,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = axis_attrs,
+     .infer = infer_compress,
+     .kernels = compress_kernels},
+    {.name = NULL},
+};

@@ -13,7 +13,8 @@ static onward_status norm_infer_param(ow_infer *c, size_t slot) {
   OW_TRY(ow_infer_rank(c, slot, 0, x->rank));
   for (int32_t d = 0; d < p->rank; d++) {
     if (!ow_dim_is(p->dims[d], 1))
-      OW_TRY(ow_infer_equal(c, p->dims[d], x->dims[x->rank - p->rank + d], slot == 1 ? "length of the scale" : "length of the bias"));
+      OW_TRY(ow_infer_equal(c, p->dims[d], x->dims[x->rank - p->rank + d],
+                            slot == 1 ? "length of the scale" : "length of the bias"));
   }
   return ONWARD_OK;
 }
@@ -130,21 +131,29 @@ static onward_status rmsnorm_run(const ow_args *a, void *state, onward_error *er
   return ONWARD_OK;
 }
 
-static const ow_kernel layernorm_reference = {.name = "layernorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = layernorm_run};
-static const ow_kernel rmsnorm_reference = {.name = "rmsnorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = rmsnorm_run};
-static const ow_kernel *const layernorm_kernels[] = {OW_FAST_LAYERNORM &layernorm_reference, NULL};
-static const ow_kernel *const rmsnorm_kernels[] = {OW_FAST_RMSNORM &rmsnorm_reference, NULL};
+static const ow_kernel layernorm_reference = {
+    .name = "layernorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = layernorm_run};
+static const ow_kernel rmsnorm_reference = {
+    .name = "rmsnorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = rmsnorm_run};
+static const ow_kernel *const layernorm_kernels[] = {OW_FAST_LAYERNORM & layernorm_reference, NULL};
+static const ow_kernel *const rmsnorm_kernels[] = {OW_FAST_RMSNORM & rmsnorm_reference, NULL};
 
-static const ow_attr_spec norm_attrs[] = {
-    {"axis", OW_ATTR_INT, false}, {"epsilon", OW_ATTR_FLOAT, false}, {"stash_type", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec norm_attrs[] = {{"axis", OW_ATTR_INT, false},
+                                          {"epsilon", OW_ATTR_FLOAT, false},
+                                          {"stash_type", OW_ATTR_INT, false},
+                                          {NULL, OW_ATTR_NONE, false}};
 static const ow_inplace norm_inplace[] = {{0, 0}};
 
-#define NORM_ROW(dom, op, first, inputs_max, outputs_max, fn, list)                                                     \
-  {.domain = dom, .name = op, .since = first, .min_inputs = 2, .max_inputs = inputs_max, .min_outputs = 1,              \
-   .max_outputs = outputs_max, .attrs = norm_attrs, .infer = fn, .inplace = norm_inplace, .inplace_count = 1, .kernels = list}
+#define NORM_ROW(dom, op, first, inputs_max, outputs_max, fn, list)                                            \
+  {                                                                                                            \
+    .domain = dom, .name = op, .since = first, .min_inputs = 2, .max_inputs = inputs_max, .min_outputs = 1,    \
+    .max_outputs = outputs_max, .attrs = norm_attrs, .infer = fn, .inplace = norm_inplace, .inplace_count = 1, \
+    .kernels = list                                                                                            \
+  }
 
-const ow_op ow_ops_norm[] = {NORM_ROW("", "LayerNormalization", 1, 3, 3, layernorm_infer, layernorm_kernels),
-                             NORM_ROW("", "RMSNormalization", 23, 2, 1, rmsnorm_infer, rmsnorm_kernels),
-                             NORM_ROW("", "SimplifiedLayerNormalization", 1, 2, 2, rmsnorm_infer, rmsnorm_kernels),
-                             NORM_ROW("com.microsoft", "SimplifiedLayerNormalization", 1, 2, 2, rmsnorm_infer, rmsnorm_kernels),
-                             {.name = NULL}};
+const ow_op ow_ops_norm[] = {
+    NORM_ROW("", "LayerNormalization", 1, 3, 3, layernorm_infer, layernorm_kernels),
+    NORM_ROW("", "RMSNormalization", 23, 2, 1, rmsnorm_infer, rmsnorm_kernels),
+    NORM_ROW("", "SimplifiedLayerNormalization", 1, 2, 2, rmsnorm_infer, rmsnorm_kernels),
+    NORM_ROW("com.microsoft", "SimplifiedLayerNormalization", 1, 2, 2, rmsnorm_infer, rmsnorm_kernels),
+    {.name = NULL}};

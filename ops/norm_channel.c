@@ -9,7 +9,9 @@ static onward_status channel_infer_params(ow_infer *c, size_t from, size_t to, o
   return ONWARD_OK;
 }
 
-static double channel_param(const ow_args *a, size_t slot, int64_t i) { return ow_load(a->in[slot]->dtype, a->in[slot]->data, i); }
+static double channel_param(const ow_args *a, size_t slot, int64_t i) {
+  return ow_load(a->in[slot]->dtype, a->in[slot]->data, i);
+}
 
 typedef struct channel_stats {
   double mean, variance;
@@ -34,7 +36,8 @@ static channel_stats channel_stats_of(const onward_tensor *x, int64_t base, int6
   return s;
 }
 
-static void channel_apply(const ow_args *a, int64_t base, int64_t n, channel_stats s, double epsilon, double scale, double bias) {
+static void channel_apply(const ow_args *a, int64_t base, int64_t n, channel_stats s, double epsilon, double scale,
+                          double bias) {
   const onward_tensor *x = a->in[0];
   onward_tensor *y = a->out[0];
   const double inv = 1.0 / sqrt(s.variance + epsilon);
@@ -79,8 +82,10 @@ static onward_status groupnorm_infer(ow_infer *c) {
   if (ow_infer_ranked(c, 0)) {
     const ow_dim channels = c->in[0].shape.dims[1];
     if (ow_dim_is_const(channels) && channels.k % groups)
-      return ow_infer_fail(c, ONWARD_MODEL, "%lld channels do not divide into %lld groups", (long long)channels.k, (long long)groups);
-    OW_TRY(channel_infer_params(c, 1, 2, c->node->version <= GROUPNORM_PER_GROUP_UNTIL ? ow_dim_const(groups) : channels));
+      return ow_infer_fail(c, ONWARD_MODEL, "%lld channels do not divide into %lld groups", (long long)channels.k,
+                           (long long)groups);
+    OW_TRY(
+        channel_infer_params(c, 1, 2, c->node->version <= GROUPNORM_PER_GROUP_UNTIL ? ow_dim_const(groups) : channels));
   }
   return ow_infer_same(c, 0, 0);
 }
@@ -153,27 +158,35 @@ static onward_status batchnorm_run(const ow_args *a, void *state, onward_error *
 
 static const ow_kernel instancenorm_reference = {
     .name = "instancenorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = instancenorm_run};
-static const ow_kernel groupnorm_reference = {.name = "groupnorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = groupnorm_run};
-static const ow_kernel batchnorm_reference = {.name = "batchnorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = batchnorm_run};
+static const ow_kernel groupnorm_reference = {
+    .name = "groupnorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = groupnorm_run};
+static const ow_kernel batchnorm_reference = {
+    .name = "batchnorm_reference", .flags = OW_KERNEL_UNALIGNED, .run = batchnorm_run};
 static const ow_kernel *const instancenorm_kernels[] = {&instancenorm_reference, NULL};
 static const ow_kernel *const groupnorm_kernels[] = {&groupnorm_reference, NULL};
 static const ow_kernel *const batchnorm_kernels[] = {&batchnorm_reference, NULL};
 
 static const ow_attr_spec instancenorm_attrs[] = {
     {"epsilon", OW_ATTR_FLOAT, false}, {"consumed_inputs", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec groupnorm_attrs[] = {
-    {"epsilon", OW_ATTR_FLOAT, false}, {"num_groups", OW_ATTR_INT, true}, {"stash_type", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec batchnorm_old_attrs[] = {{"epsilon", OW_ATTR_FLOAT, false}, {"momentum", OW_ATTR_FLOAT, false},
-                                                   {"spatial", OW_ATTR_INT, false},   {"is_test", OW_ATTR_INT, false},
-                                                   {"consumed_inputs", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec batchnorm_attrs[] = {
-    {"epsilon", OW_ATTR_FLOAT, false}, {"momentum", OW_ATTR_FLOAT, false}, {"training_mode", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec groupnorm_attrs[] = {{"epsilon", OW_ATTR_FLOAT, false},
+                                               {"num_groups", OW_ATTR_INT, true},
+                                               {"stash_type", OW_ATTR_INT, false},
+                                               {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec batchnorm_old_attrs[] = {
+    {"epsilon", OW_ATTR_FLOAT, false}, {"momentum", OW_ATTR_FLOAT, false},       {"spatial", OW_ATTR_INT, false},
+    {"is_test", OW_ATTR_INT, false},   {"consumed_inputs", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec batchnorm_attrs[] = {{"epsilon", OW_ATTR_FLOAT, false},
+                                               {"momentum", OW_ATTR_FLOAT, false},
+                                               {"training_mode", OW_ATTR_INT, false},
+                                               {NULL, OW_ATTR_NONE, false}};
 static const ow_inplace channel_inplace[] = {{0, 0}};
 
-#define CHANNEL_ROW(op, first, last, inputs, outputs_max, specs, stem)                                                        \
-  {.domain = "", .name = op, .since = first, .until = last, .min_inputs = inputs, .max_inputs = inputs, .min_outputs = 1,     \
-   .max_outputs = outputs_max, .attrs = specs, .infer = stem##_infer, .inplace = channel_inplace, .inplace_count = 1,         \
-   .kernels = stem##_kernels}
+#define CHANNEL_ROW(op, first, last, inputs, outputs_max, specs, stem)                                               \
+  {                                                                                                                  \
+    .domain = "", .name = op, .since = first, .until = last, .min_inputs = inputs, .max_inputs = inputs,             \
+    .min_outputs = 1, .max_outputs = outputs_max, .attrs = specs, .infer = stem##_infer, .inplace = channel_inplace, \
+    .inplace_count = 1, .kernels = stem##_kernels                                                                    \
+  }
 
 const ow_op ow_ops_norm_channel[] = {
     CHANNEL_ROW("InstanceNormalization", 1, 0, 3, 1, instancenorm_attrs, instancenorm),

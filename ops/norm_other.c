@@ -21,7 +21,8 @@ static onward_status lpnorm_run(const ow_args *a, void *state, onward_error *err
   onward_tensor *y = a->out[0];
   const int32_t axis = ow_axis(ow_node_int(a->node, "axis", -1), x->rank);
   const bool squares = ow_node_int(a->node, "p", 2) == 2;
-  const int64_t outer = ow_dims_product(x->dims, 0, axis), n = x->dims[axis], inner = ow_dims_product(x->dims, axis + 1, x->rank);
+  const int64_t outer = ow_dims_product(x->dims, 0, axis), n = x->dims[axis],
+                inner = ow_dims_product(x->dims, axis + 1, x->rank);
   for (int64_t i = 0; n > 0 && i < outer * inner; i++) {
     const int64_t base = i / inner * n * inner + i % inner;
     double sum = 0.0;
@@ -120,7 +121,8 @@ static onward_status lrn_run(const ow_args *a, void *state, onward_error *err) {
   onward_tensor *y = a->out[0];
   const int64_t channels = x->dims[1], n = ow_dims_product(x->dims, 2, x->rank), size = ow_node_int(a->node, "size", 1);
   const int64_t before = (size - 1) / 2, after = size - 1 - before;
-  const double alpha = (double)ow_node_float(a->node, "alpha", 1e-4f), beta = (double)ow_node_float(a->node, "beta", 0.75f);
+  const double alpha = (double)ow_node_float(a->node, "alpha", 1e-4f),
+               beta = (double)ow_node_float(a->node, "beta", 0.75f);
   const double bias = (double)ow_node_float(a->node, "bias", 1.0f);
   for (int64_t b = 0; b < x->dims[0]; b++) {
     for (int64_t i = 0; i < channels; i++) {
@@ -148,7 +150,8 @@ static const ow_kernel *const lpnorm_kernels[] = {&lpnorm_reference, NULL};
 static const ow_kernel *const mvn_kernels[] = {&mvn_reference, NULL};
 static const ow_kernel *const lrn_kernels[] = {&lrn_reference, NULL};
 
-static const ow_attr_spec lpnorm_attrs[] = {{"axis", OW_ATTR_INT, false}, {"p", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec lpnorm_attrs[] = {
+    {"axis", OW_ATTR_INT, false}, {"p", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec mvn_attrs[] = {{"axes", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec lrn_attrs[] = {{"alpha", OW_ATTR_FLOAT, false},
                                          {"beta", OW_ATTR_FLOAT, false},
@@ -156,9 +159,13 @@ static const ow_attr_spec lrn_attrs[] = {{"alpha", OW_ATTR_FLOAT, false},
                                          {"size", OW_ATTR_INT, true},
                                          {NULL, OW_ATTR_NONE, false}};
 
-#define OTHER_ROW(op, first, stem)                                                                                    \
-  {.domain = "", .name = op, .since = first, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1,   \
-   .attrs = stem##_attrs, .infer = stem##_infer, .kernels = stem##_kernels}
+#define OTHER_ROW(op, first, stem)                                                                                  \
+  {                                                                                                                 \
+    .domain = "", .name = op, .since = first, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1, \
+    .attrs = stem##_attrs, .infer = stem##_infer, .kernels = stem##_kernels                                         \
+  }
 
-const ow_op ow_ops_norm_other[] = {
-    OTHER_ROW("LpNormalization", 1, lpnorm), OTHER_ROW("MeanVarianceNormalization", 9, mvn), OTHER_ROW("LRN", 1, lrn), {.name = NULL}};
+const ow_op ow_ops_norm_other[] = {OTHER_ROW("LpNormalization", 1, lpnorm),
+                                   OTHER_ROW("MeanVarianceNormalization", 9, mvn),
+                                   OTHER_ROW("LRN", 1, lrn),
+                                   {.name = NULL}};

@@ -5,7 +5,9 @@
 
 /* ---- infer --------------------------------------------------------------------------------------------------------------- */
 
-static bool in_types(onward_dtype dtype, uint32_t types) { return dtype > 0 && dtype < 32 && (types & OW_BIT(dtype)) != 0; }
+static bool in_types(onward_dtype dtype, uint32_t types) {
+  return dtype > 0 && dtype < 32 && (types & OW_BIT(dtype)) != 0;
+}
 
 static const char *value_name(const ow_node *node, size_t input) {
   const ow_value *v = node ? ow_node_input(node, input) : NULL;
@@ -49,13 +51,14 @@ onward_status ow_infer_rank(ow_infer *c, size_t input, int32_t low, int32_t high
   char text[200];
   ow_shape_text(c->dims, s, text, sizeof text);
   if (low == high)
-    return ow_infer_fail(c, ONWARD_MODEL, "input %zu '%s': want rank %d, got %s", input, value_name(c->node, input), (int)low, text);
-  return ow_infer_fail(c, ONWARD_MODEL, "input %zu '%s': want rank %d to %d, got %s", input, value_name(c->node, input), (int)low,
-                       (int)high, text);
+    return ow_infer_fail(c, ONWARD_MODEL, "input %zu '%s': want rank %d, got %s", input, value_name(c->node, input),
+                         (int)low, text);
+  return ow_infer_fail(c, ONWARD_MODEL, "input %zu '%s': want rank %d to %d, got %s", input, value_name(c->node, input),
+                       (int)low, (int)high, text);
 }
 
-onward_status ow_infer_ints_given(ow_infer *c, const char *attr, size_t input, int64_t *values, size_t max, size_t *count,
-                                  ow_given *given) {
+onward_status ow_infer_ints_given(ow_infer *c, const char *attr, size_t input, int64_t *values, size_t max,
+                                  size_t *count, ow_given *given) {
   *count = 0;
   *given = OW_GIVEN_NOT;
   const ow_attr *found = attr ? ow_node_attr(c->node, attr) : NULL;
@@ -76,8 +79,8 @@ onward_status ow_infer_ints_given(ow_infer *c, const char *attr, size_t input, i
   const ow_shape *s = &c->in[input].shape;
   const int64_t known = ow_small_count(s);
   if (known >= 0 && (size_t)known > max)
-    return ow_infer_fail(c, ONWARD_MODEL, "input %zu '%s': want at most %zu integers, got %" PRId64, input, value_name(c->node, input),
-                         max, known);
+    return ow_infer_fail(c, ONWARD_MODEL, "input %zu '%s': want at most %zu integers, got %" PRId64, input,
+                         value_name(c->node, input), max, known);
   const int64_t n = ow_infer_ints(c, input, values, max);
   if (n >= 0) {
     *count = (size_t)n;
@@ -117,6 +120,22 @@ onward_status ow_infer_axes(ow_infer *c, int64_t *values, size_t count, int32_t 
     set[axis] = true;
     values[i] = axis;
   }
+  return ONWARD_OK;
+}
+
+onward_status ow_infer_at_least(ow_infer *c, ow_dim a, ow_dim b, const char *what, bool *holds) {
+  *holds = ow_dim_proves_ge(c->dims, ow_dim_sub(c->dims, a, b), 0);
+  if (*holds || !c->guards || !c->guards->assume || !ow_dim_evaluable(c->dims, a) || !ow_dim_evaluable(c->dims, b))
+    return ONWARD_OK;
+  if (ow_dim_is_const(a) && ow_dim_is_const(b))
+    return ONWARD_OK;
+  char place[320], reason[400];
+  (void)snprintf(reason, sizeof reason, "%s in %s", what, ow_node_describe(c->node, place, sizeof place));
+  /* A guard compares two sizes: how far a falls short, and 0. */
+  const ow_dim shortage = ow_dim_sub(c->dims, ow_dim_max(c->dims, a, b), a);
+  if (!ow_graph_add_guard(c->guards, shortage, ow_dim_const(0), reason))
+    return ow_infer_fail(c, ONWARD_MEMORY, "out of memory");
+  *holds = true;
   return ONWARD_OK;
 }
 
@@ -259,7 +278,8 @@ onward_status ow_fail_index(const ow_args *a, size_t input, int64_t position, in
                             onward_error *err) {
   char at[ONWARD_MAX_RANK * 21 + 3];
   ow_position_text(a->in[input], position, at, sizeof at);
-  return ow_node_fail(a->node, err, ONWARD_DATA, "input %zu '%s': index %" PRId64 " at %s outside [%" PRId64 ",%" PRId64 "]", input,
+  return ow_node_fail(a->node, err, ONWARD_DATA,
+                      "input %zu '%s': index %" PRId64 " at %s outside [%" PRId64 ",%" PRId64 "]", input,
                       ow_input_name(a, input), value, at, low, high);
 }
 

@@ -6,8 +6,9 @@
 
 /* ---- infer --------------------------------------------------------------------------------------------------------------- */
 
-#define OW_TYPES_FLOAT8                                                                                            \
-  (OW_BIT(ONWARD_FLOAT8E4M3FN) | OW_BIT(ONWARD_FLOAT8E4M3FNUZ) | OW_BIT(ONWARD_FLOAT8E5M2) | OW_BIT(ONWARD_FLOAT8E5M2FNUZ))
+#define OW_TYPES_FLOAT8                                                                      \
+  (OW_BIT(ONWARD_FLOAT8E4M3FN) | OW_BIT(ONWARD_FLOAT8E4M3FNUZ) | OW_BIT(ONWARD_FLOAT8E5M2) | \
+   OW_BIT(ONWARD_FLOAT8E5M2FNUZ))
 /* Everything whose elements are whole bytes and no strings: what data movement takes. */
 #define OW_TYPES_MOVABLE \
   (OW_TYPES_NUMERIC | OW_TYPES_FLOAT8 | OW_BIT(ONWARD_BOOL) | OW_BIT(ONWARD_COMPLEX64) | OW_BIT(ONWARD_COMPLEX128))
@@ -27,18 +28,21 @@ onward_status ow_infer_rank(ow_infer *c, size_t input, int32_t low, int32_t high
 typedef enum ow_given {
   OW_GIVEN_NOT,    /* neither attribute nor input */
   OW_GIVEN_VALUES, /* values and count are set */
-  OW_GIVEN_LATER   /* an input whose elements are not plain numbers yet; *count is their number, or SIZE_MAX when not known */
+  OW_GIVEN_LATER /* an input whose elements are not plain numbers yet; *count is their number, or SIZE_MAX when not known */
 } ow_given;
 
 /* Integers that older versions have as an attribute and newer ones as an input. attr may be NULL. MODEL above max elements. */
-onward_status ow_infer_ints_given(ow_infer *c, const char *attr, size_t input, int64_t *values, size_t max, size_t *count,
-                                  ow_given *given);
+onward_status ow_infer_ints_given(ow_infer *c, const char *attr, size_t input, int64_t *values, size_t max,
+                                  size_t *count, ow_given *given);
 /* The same for a kernel: the count, or -1 when neither is given. infer has checked that at most max are there. */
 int64_t ow_args_ints(const ow_args *a, const char *attr, size_t input, int64_t *values, size_t max);
 /* values[count] as axes of rank: made non-negative in place; set[axis] says which. MODEL when outside or given twice. */
 onward_status ow_infer_axes(ow_infer *c, int64_t *values, size_t count, int32_t rank, bool set[ONWARD_MAX_RANK]);
 /* An axis that infer has checked. */
 static inline int32_t ow_axis(int64_t axis, int32_t rank) { return (int32_t)(axis < 0 ? axis + rank : axis); }
+
+/* *holds: a >= b is proved, or assumed where that is allowed, and then checked when shapes are bound. */
+onward_status ow_infer_at_least(ow_infer *c, ow_dim a, ow_dim b, const char *what, bool *holds);
 
 /* Output 0 gets the broadcast of all inputs that are there. */
 onward_status ow_infer_broadcast_all(ow_infer *c, onward_dtype dtype);
@@ -101,7 +105,8 @@ void ow_parallel_ranges(int threads, int64_t count, int64_t grain, ow_range_fn f
 /* ---- data errors --------------------------------------------------------------------------------------------------------- */
 
 /* "input 1 'ids': index 51200 at [0,7] outside [-50257,50256]" */
-onward_status ow_fail_index(const ow_args *a, size_t input, int64_t position, int64_t value, int64_t low, int64_t high, onward_error *err);
+onward_status ow_fail_index(const ow_args *a, size_t input, int64_t position, int64_t value, int64_t low, int64_t high,
+                            onward_error *err);
 /* Every element of an int32 or int64 input lies in [low, high]; otherwise DATA as above. */
 onward_status ow_check_indices(const ow_args *a, size_t input, int64_t low, int64_t high, onward_error *err);
 /* "[0,7]": the position of a flat index */
@@ -124,9 +129,11 @@ const char *ow_input_name(const ow_args *a, size_t input);
 /* ---- element types in code ----------------------------------------------------------------------------------------------- */
 
 /* X(dtype, C type) */
-#define OW_EACH_INT(X)                                                                                                      \
-  X(ONWARD_INT8, int8_t) X(ONWARD_INT16, int16_t) X(ONWARD_INT32, int32_t) X(ONWARD_INT64, int64_t) X(ONWARD_UINT8, uint8_t) \
-  X(ONWARD_UINT16, uint16_t) X(ONWARD_UINT32, uint32_t) X(ONWARD_UINT64, uint64_t)
+#define OW_EACH_INT(X)                                                                                  \
+  X(ONWARD_INT8, int8_t)                                                                                \
+  X(ONWARD_INT16, int16_t)                                                                              \
+  X(ONWARD_INT32, int32_t) X(ONWARD_INT64, int64_t) X(ONWARD_UINT8, uint8_t) X(ONWARD_UINT16, uint16_t) \
+      X(ONWARD_UINT32, uint32_t) X(ONWARD_UINT64, uint64_t)
 
 static inline bool ow_is_float(onward_dtype dtype) { return dtype < 32 && (OW_TYPES_FLOAT & OW_BIT(dtype)); }
 static inline bool ow_is_int(onward_dtype dtype) { return dtype < 32 && (OW_TYPES_INT & OW_BIT(dtype)); }

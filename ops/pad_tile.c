@@ -17,18 +17,22 @@ static pad_mode mode_of(const ow_node *node) {
 }
 
 /* Version 1 calls the attribute 'paddings'; inputs since 11. */
-static const char *pads_attr(const ow_node *node) { return node->version == 1 ? "paddings" : node->version < 11 ? "pads" : NULL; }
+static const char *pads_attr(const ow_node *node) {
+  return node->version == 1 ? "paddings" : node->version < 11 ? "pads" : NULL;
+}
 
 static onward_status check_pad(ow_infer *c, pad_mode mode, ow_dim extent, ow_dim begin, ow_dim end, int32_t axis) {
   if (!ow_dim_is_const(extent) || !ow_dim_is_const(begin) || !ow_dim_is_const(end))
     return ONWARD_OK;
   const int64_t most = begin.k > end.k ? begin.k : end.k;
   int64_t total;
-  if (!ow_i64_add(extent.k, begin.k, &total) || !ow_i64_add(total, end.k, &total) || total < 0 || begin.k < -extent.k || end.k < -extent.k)
-    return ow_infer_fail(c, ONWARD_DATA, "pads %" PRId64 " and %" PRId64 " do not fit axis %d of extent %" PRId64, begin.k, end.k, (int)axis,
-                         extent.k);
+  if (!ow_i64_add(extent.k, begin.k, &total) || !ow_i64_add(total, end.k, &total) || total < 0 || begin.k < -extent.k ||
+      end.k < -extent.k)
+    return ow_infer_fail(c, ONWARD_DATA, "pads %" PRId64 " and %" PRId64 " do not fit axis %d of extent %" PRId64,
+                         begin.k, end.k, (int)axis, extent.k);
   if (mode == PAD_REFLECT && most > 0 && most > extent.k - 1)
-    return ow_infer_fail(c, ONWARD_DATA, "a reflecting pad of %" PRId64 " on axis %d of extent %" PRId64, most, (int)axis, extent.k);
+    return ow_infer_fail(c, ONWARD_DATA, "a reflecting pad of %" PRId64 " on axis %d of extent %" PRId64, most,
+                         (int)axis, extent.k);
   if (mode != PAD_CONSTANT && most > 0 && extent.k == 0)
     return ow_infer_fail(c, ONWARD_DATA, "axis %d has nothing to pad with", (int)axis);
   return ONWARD_OK;
@@ -237,19 +241,24 @@ static const ow_kernel pad_reference = {.name = "pad_reference", .flags = OW_KER
 static const ow_kernel tile_reference = {.name = "tile_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_tile};
 static const ow_kernel *const pad_kernels[] = {&pad_reference, NULL};
 static const ow_kernel *const tile_kernels[] = {&tile_reference, NULL};
-static const ow_attr_spec pad_1_attrs[] = {
-    {"mode", OW_ATTR_STRING, false}, {"paddings", OW_ATTR_INTS, true}, {"value", OW_ATTR_FLOAT, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec pad_2_attrs[] = {
-    {"mode", OW_ATTR_STRING, false}, {"pads", OW_ATTR_INTS, true}, {"value", OW_ATTR_FLOAT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec pad_1_attrs[] = {{"mode", OW_ATTR_STRING, false},
+                                           {"paddings", OW_ATTR_INTS, true},
+                                           {"value", OW_ATTR_FLOAT, false},
+                                           {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec pad_2_attrs[] = {{"mode", OW_ATTR_STRING, false},
+                                           {"pads", OW_ATTR_INTS, true},
+                                           {"value", OW_ATTR_FLOAT, false},
+                                           {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec mode_attrs[] = {{"mode", OW_ATTR_STRING, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, low, high, spec, id)                                                                             \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = low, .max_inputs = high, .min_outputs = 1,          \
-   .max_outputs = 1, .attrs = spec, .infer = infer_##id, .kernels = id##_kernels},
+#define ROW(op, from, to, low, high, spec, id)                                                                     \
+  {                                                                                                                \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = low, .max_inputs = high, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_##id, .kernels = id##_kernels                                  \
+  }
 
-const ow_op ow_ops_pad_tile[] = {ROW("Pad", 1, 1, 1, 1, pad_1_attrs, pad)
-                                 ROW("Pad", 2, 10, 1, 1, pad_2_attrs, pad)
-                                 ROW("Pad", 11, 17, 2, 3, mode_attrs, pad)
-                                 ROW("Pad", 18, 0, 2, 4, mode_attrs, pad)
-                                 ROW("Tile", 6, 0, 2, 2, NULL, tile)
-                                 {.name = NULL}};
+const ow_op ow_ops_pad_tile[] = {
+    ROW("Pad", 1, 1, 1, 1, pad_1_attrs, pad),  ROW("Pad", 2, 10, 1, 1, pad_2_attrs, pad),
+    ROW("Pad", 11, 17, 2, 3, mode_attrs, pad), ROW("Pad", 18, 0, 2, 4, mode_attrs, pad),
+    ROW("Tile", 6, 0, 2, 2, NULL, tile),       {.name = NULL},
+};

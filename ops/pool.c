@@ -63,8 +63,8 @@ static void pool_each(const ow_window3 *w, int64_t o, pool_fn fn, void *context)
   for (int64_t d = from[0]; d < to[0]; d++) {
     for (int64_t h = from[1]; h < to[1]; h++) {
       for (int64_t j = from[2]; j < to[2]; j++)
-        fn(context, ((p.start[0] + d * w->dilation[0]) * w->in[1] + p.start[1] + h * w->dilation[1]) * w->in[2] + p.start[2] +
-                        j * w->dilation[2]);
+        fn(context, ((p.start[0] + d * w->dilation[0]) * w->in[1] + p.start[1] + h * w->dilation[1]) * w->in[2] +
+                        p.start[2] + j * w->dilation[2]);
     }
   }
 }
@@ -202,7 +202,8 @@ static onward_status global_lppool_infer(ow_infer *c) {
   return globalpool_infer(c);
 }
 
-static void globalpool_planes(const ow_args *a, pool_fn fn, double start, double (*finish)(const pool_sum *s, int64_t n)) {
+static void globalpool_planes(const ow_args *a, pool_fn fn, double start,
+                              double (*finish)(const pool_sum *s, int64_t n)) {
   const onward_tensor *x = a->in[0];
   onward_tensor *y = a->out[0];
   const int64_t n = ow_dims_product(x->dims, 2, x->rank);
@@ -251,7 +252,8 @@ static onward_status maxunpool_infer(ow_infer *c) {
   ow_dim dims[ONWARD_MAX_RANK] = {x->dims[0], x->dims[1]};
   OW_TRY(ow_window_infer(c, x->rank - 2, &w));
   for (int32_t i = 0; i < w.rank; i++) {
-    const ow_dim spread = ow_dim_mul(c->dims, ow_dim_sub(c->dims, x->dims[i + 2], ow_dim_const(1)), ow_dim_const(w.stride[i]));
+    const ow_dim spread =
+        ow_dim_mul(c->dims, ow_dim_sub(c->dims, x->dims[i + 2], ow_dim_const(1)), ow_dim_const(w.stride[i]));
     dims[i + 2] = ow_dim_add(c->dims, spread, ow_dim_const(w.kernel[i] - w.before[i] - w.after[i]));
   }
   if (ow_infer_has(c, 2)) {
@@ -285,13 +287,12 @@ static onward_status maxunpool_run(const ow_args *a, void *state, onward_error *
     return ow_node_fail(a->node, err, ONWARD_DATA, "the pooled input would be too large");
   ow_strides(y->rank, y->dims, strides);
   for (int64_t i = 0; count > 0 && i < count; i++) {
-    int64_t from = ow_index_at(indices, i), to = 0;
+    int64_t from = ow_index_at(indices, i);
     if (from < 0 || from >= source_count)
       return ow_fail_index(a, 1, i, from, 0, source_count - 1, err);
     for (int32_t d = x->rank - 1; d >= 0; d--) {
       if (from % source[d] >= y->dims[d])
         return ow_fail_index(a, 1, i, ow_index_at(indices, i), 0, limit - 1, err);
-      to += from % source[d] * strides[d];
       from /= source[d];
     }
   }
@@ -311,8 +312,9 @@ static onward_status maxunpool_run(const ow_args *a, void *state, onward_error *
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
-#define POOL_KERNEL(stem)                                                                                          \
-  static const ow_kernel stem##_reference = {.name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .run = stem##_run}; \
+#define POOL_KERNEL(stem)                                                           \
+  static const ow_kernel stem##_reference = {                                       \
+      .name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .run = stem##_run}; \
   static const ow_kernel *const stem##_kernels[] = {&stem##_reference, NULL};
 POOL_KERNEL(maxpool)
 POOL_KERNEL(averagepool)
@@ -322,25 +324,39 @@ POOL_KERNEL(global_averagepool)
 POOL_KERNEL(global_lppool)
 POOL_KERNEL(maxunpool)
 
-#define POOL_COMMON_ATTRS                                                                                                \
-  {"auto_pad", OW_ATTR_STRING, false}, {"kernel_shape", OW_ATTR_INTS, true}, {"pads", OW_ATTR_INTS, false}, {"strides", OW_ATTR_INTS, false}
-#define POOL_END {NULL, OW_ATTR_NONE, false}
+#define POOL_COMMON_ATTRS                                                                                     \
+  {"auto_pad", OW_ATTR_STRING, false}, {"kernel_shape", OW_ATTR_INTS, true}, {"pads", OW_ATTR_INTS, false}, { \
+    "strides", OW_ATTR_INTS, false                                                                            \
+  }
+#define POOL_END \
+  { NULL, OW_ATTR_NONE, false }
 
-static const ow_attr_spec maxpool_attrs[] = {POOL_COMMON_ATTRS, {"ceil_mode", OW_ATTR_INT, false}, {"dilations", OW_ATTR_INTS, false},
-                                             {"storage_order", OW_ATTR_INT, false}, POOL_END};
-static const ow_attr_spec averagepool_attrs[] = {POOL_COMMON_ATTRS, {"ceil_mode", OW_ATTR_INT, false}, {"dilations", OW_ATTR_INTS, false},
-                                                 {"count_include_pad", OW_ATTR_INT, false}, POOL_END};
+static const ow_attr_spec maxpool_attrs[] = {POOL_COMMON_ATTRS,
+                                             {"ceil_mode", OW_ATTR_INT, false},
+                                             {"dilations", OW_ATTR_INTS, false},
+                                             {"storage_order", OW_ATTR_INT, false},
+                                             POOL_END};
+static const ow_attr_spec averagepool_attrs[] = {POOL_COMMON_ATTRS,
+                                                 {"ceil_mode", OW_ATTR_INT, false},
+                                                 {"dilations", OW_ATTR_INTS, false},
+                                                 {"count_include_pad", OW_ATTR_INT, false},
+                                                 POOL_END};
 static const ow_attr_spec lppool1_attrs[] = {POOL_COMMON_ATTRS, {"p", OW_ATTR_FLOAT, false}, POOL_END};
-static const ow_attr_spec lppool_attrs[] = {POOL_COMMON_ATTRS, {"ceil_mode", OW_ATTR_INT, false}, {"dilations", OW_ATTR_INTS, false},
-                                            {"p", OW_ATTR_INT, false}, POOL_END};
+static const ow_attr_spec lppool_attrs[] = {POOL_COMMON_ATTRS,
+                                            {"ceil_mode", OW_ATTR_INT, false},
+                                            {"dilations", OW_ATTR_INTS, false},
+                                            {"p", OW_ATTR_INT, false},
+                                            POOL_END};
 static const ow_attr_spec global_lppool1_attrs[] = {{"p", OW_ATTR_FLOAT, false}, POOL_END};
 static const ow_attr_spec global_lppool_attrs[] = {{"p", OW_ATTR_INT, false}, POOL_END};
 static const ow_attr_spec maxunpool_attrs[] = {
     {"kernel_shape", OW_ATTR_INTS, true}, {"pads", OW_ATTR_INTS, false}, {"strides", OW_ATTR_INTS, false}, POOL_END};
 
-#define POOL_ROW(op, first, last, outputs_max, specs, fn, list)                                                                  \
-  {.domain = "", .name = op, .since = first, .until = last, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1,                  \
-   .max_outputs = outputs_max, .attrs = specs, .infer = fn, .kernels = list}
+#define POOL_ROW(op, first, last, outputs_max, specs, fn, list)                                                  \
+  {                                                                                                              \
+    .domain = "", .name = op, .since = first, .until = last, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, \
+    .max_outputs = outputs_max, .attrs = specs, .infer = fn, .kernels = list                                     \
+  }
 
 const ow_op ow_ops_pool[] = {
     POOL_ROW("MaxPool", 1, 0, 2, maxpool_attrs, maxpool_infer, maxpool_kernels),
@@ -351,6 +367,14 @@ const ow_op ow_ops_pool[] = {
     POOL_ROW("GlobalAveragePool", 1, 0, 1, NULL, globalpool_infer, global_averagepool_kernels),
     POOL_ROW("GlobalLpPool", 1, 1, 1, global_lppool1_attrs, global_lppool_infer, global_lppool_kernels),
     POOL_ROW("GlobalLpPool", 2, 0, 1, global_lppool_attrs, global_lppool_infer, global_lppool_kernels),
-    {.domain = "", .name = "MaxUnpool", .since = 9, .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1,
-     .attrs = maxunpool_attrs, .infer = maxunpool_infer, .kernels = maxunpool_kernels},
+    {.domain = "",
+     .name = "MaxUnpool",
+     .since = 9,
+     .min_inputs = 2,
+     .max_inputs = 3,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = maxunpool_attrs,
+     .infer = maxunpool_infer,
+     .kernels = maxunpool_kernels},
     {.name = NULL}};

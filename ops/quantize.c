@@ -91,7 +91,9 @@ static onward_status quantize_infer(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT | OW_BIT(ONWARD_INT32)));
   OW_TRY(ow_infer_types(c, 1, OW_TYPES_FLOAT | OW_BIT(ONWARD_INT32)));
   const int64_t wanted = ow_node_int(c->node, "output_dtype", 0);
-  const onward_dtype dtype = ow_infer_has(c, 2) ? c->in[2].dtype : wanted > 0 && wanted < 32 ? (onward_dtype)wanted : ONWARD_UINT8;
+  const onward_dtype dtype = ow_infer_has(c, 2)          ? c->in[2].dtype
+                             : wanted > 0 && wanted < 32 ? (onward_dtype)wanted
+                                                         : ONWARD_UINT8;
   if (!((QUANTIZE_SMALL_TYPES | QUANTIZE_F8_TYPES) >> dtype & 1))
     return ow_infer_fail(c, ONWARD_UNSUPPORTED, "quantizing to %s is not implemented", onward_dtype_name(dtype));
   OW_TRY(quantize_infer_params(c));
@@ -188,23 +190,29 @@ static onward_status dynamic_quantize_run(const ow_args *a, void *state, onward_
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
-static const ow_kernel quantize_reference = {.name = "quantize_reference", .flags = OW_KERNEL_UNALIGNED, .run = quantize_run};
-static const ow_kernel dequantize_reference = {.name = "dequantize_reference", .flags = OW_KERNEL_UNALIGNED, .run = dequantize_run};
+static const ow_kernel quantize_reference = {
+    .name = "quantize_reference", .flags = OW_KERNEL_UNALIGNED, .run = quantize_run};
+static const ow_kernel dequantize_reference = {
+    .name = "dequantize_reference", .flags = OW_KERNEL_UNALIGNED, .run = dequantize_run};
 static const ow_kernel dynamic_quantize_reference = {
     .name = "dynamic_quantize_reference", .flags = OW_KERNEL_UNALIGNED, .run = dynamic_quantize_run};
 static const ow_kernel *const quantize_kernels[] = {&quantize_reference, NULL};
 static const ow_kernel *const dequantize_kernels[] = {&dequantize_reference, NULL};
 static const ow_kernel *const dynamic_quantize_kernels[] = {&dynamic_quantize_reference, NULL};
 
-static const ow_attr_spec quantize_attrs[] = {{"axis", OW_ATTR_INT, false},       {"block_size", OW_ATTR_INT, false},
-                                              {"saturate", OW_ATTR_INT, false},   {"output_dtype", OW_ATTR_INT, false},
-                                              {"precision", OW_ATTR_INT, false},  {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec dequantize_attrs[] = {
-    {"axis", OW_ATTR_INT, false}, {"block_size", OW_ATTR_INT, false}, {"output_dtype", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec quantize_attrs[] = {{"axis", OW_ATTR_INT, false},      {"block_size", OW_ATTR_INT, false},
+                                              {"saturate", OW_ATTR_INT, false},  {"output_dtype", OW_ATTR_INT, false},
+                                              {"precision", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec dequantize_attrs[] = {{"axis", OW_ATTR_INT, false},
+                                                {"block_size", OW_ATTR_INT, false},
+                                                {"output_dtype", OW_ATTR_INT, false},
+                                                {NULL, OW_ATTR_NONE, false}};
 
-#define QUANTIZE_ROW(dom, op, first, stem)                                                                            \
-  {.domain = dom, .name = op, .since = first, .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1,   \
-   .attrs = stem##_attrs, .infer = stem##_infer, .kernels = stem##_kernels}
+#define QUANTIZE_ROW(dom, op, first, stem)                                                                           \
+  {                                                                                                                  \
+    .domain = dom, .name = op, .since = first, .min_inputs = 2, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1, \
+    .attrs = stem##_attrs, .infer = stem##_infer, .kernels = stem##_kernels                                          \
+  }
 
 const ow_op ow_ops_quantize[] = {QUANTIZE_ROW("", "QuantizeLinear", 10, quantize),
                                  QUANTIZE_ROW("", "DequantizeLinear", 10, dequantize),

@@ -6,7 +6,9 @@
 
 #define QUANTIZED_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8))
 
-static const onward_tensor *quantized_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
+static const onward_tensor *quantized_in(const ow_args *a, size_t slot) {
+  return slot < a->in_count ? a->in[slot] : NULL;
+}
 
 /* A scale or zero point: one element, or a vector with one for each of `length`. */
 static onward_status quantized_infer_param(ow_infer *c, size_t slot, ow_dim length, bool known) {
@@ -19,7 +21,9 @@ static onward_status quantized_infer_param(ow_infer *c, size_t slot, ow_dim leng
   return ow_infer_equal(c, p->dims[0], length, "length of a scale or zero point");
 }
 
-static onward_status quantized_infer_scalar(ow_infer *c, size_t slot) { return quantized_infer_param(c, slot, ow_dim_const(1), true); }
+static onward_status quantized_infer_scalar(ow_infer *c, size_t slot) {
+  return quantized_infer_param(c, slot, ow_dim_const(1), true);
+}
 
 /* Rows of a (fixed when a is a vector) and columns of b. */
 static ow_dim quantized_rows(const ow_infer *c, size_t a) {
@@ -49,7 +53,8 @@ static double quantized_param(const onward_tensor *t, int64_t i, double otherwis
   return t ? ow_load(t->dtype, t->data, ow_count(t) == 1 ? 0 : i) : otherwise;
 }
 
-static void quantized_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums, const int64_t *int_sums) {
+static void quantized_emit(void *context, int64_t row, int64_t from, int64_t count, const double *sums,
+                           const int64_t *int_sums) {
   (void)sums;
   const quantized_out *o = context;
   onward_tensor *y = o->args->out[0];
@@ -62,7 +67,8 @@ static void quantized_emit(void *context, int64_t row, int64_t from, int64_t cou
       ow_set_i64(y->dtype, y->data, at, int_sums[j]);
     else if (o->y_scale)
       ow_store(y->dtype, y->data, at,
-               ow_quantize_round(y->dtype, (double)(float)(v / quantized_param(o->y_scale, 0, 1.0)), quantized_param(o->y_zero, 0, 0.0)));
+               ow_quantize_round(y->dtype, (double)(float)(v / quantized_param(o->y_scale, 0, 1.0)),
+                                 quantized_param(o->y_zero, 0, 0.0)));
     else
       ow_store(y->dtype, y->data, at, v);
   }
@@ -230,12 +236,14 @@ static onward_status qlinear_conv_infer(ow_infer *c) {
 static void conv_quantized_emit(void *context, int64_t channel, int64_t base, int64_t count, const double *sums) {
   const quantized_out *o = context;
   onward_tensor *y = o->args->out[0];
-  const double scale = quantized_param(o->a_scale, 0, 1.0) * quantized_param(o->b_scale, channel, 1.0) / quantized_param(o->y_scale, 0, 1.0);
+  const double scale = quantized_param(o->a_scale, 0, 1.0) * quantized_param(o->b_scale, channel, 1.0) /
+                       quantized_param(o->y_scale, 0, 1.0);
   const double bias = o->bias ? ow_load(o->bias->dtype, o->bias->data, channel) : 0.0;
   for (int64_t i = 0; i < count; i++) {
     if (o->y_scale)
-      ow_store(y->dtype, y->data, base + i,
-               ow_quantize_round(y->dtype, (double)(float)((sums[i] + bias) * scale), quantized_param(o->y_zero, 0, 0.0)));
+      ow_store(
+          y->dtype, y->data, base + i,
+          ow_quantize_round(y->dtype, (double)(float)((sums[i] + bias) * scale), quantized_param(o->y_zero, 0, 0.0)));
     else
       ow_set_i64(y->dtype, y->data, base + i, (int64_t)sums[i]);
   }
@@ -244,7 +252,8 @@ static void conv_quantized_emit(void *context, int64_t channel, int64_t base, in
 static onward_status conv_integer_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   quantized_out out = {.args = a};
-  ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], quantized_in(a, 2), quantized_in(a, 3), a->workspace, conv_quantized_emit, &out);
+  ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], quantized_in(a, 2), quantized_in(a, 3), a->workspace,
+              conv_quantized_emit, &out);
   return ONWARD_OK;
 }
 
@@ -262,9 +271,9 @@ static onward_status qlinear_conv_run(const ow_args *a, void *state, onward_erro
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
-#define QUANTIZED_KERNEL(stem, prepare_fn)                                                                            \
-  static const ow_kernel stem##_reference = {                                                                         \
-      .name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = prepare_fn, .run = stem##_run};             \
+#define QUANTIZED_KERNEL(stem, prepare_fn)                                                                 \
+  static const ow_kernel stem##_reference = {                                                              \
+      .name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = prepare_fn, .run = stem##_run}; \
   static const ow_kernel *const stem##_kernels[] = {&stem##_reference, NULL};
 QUANTIZED_KERNEL(matmul_integer, quantized_prepare)
 QUANTIZED_KERNEL(qlinear_matmul, quantized_prepare)
@@ -274,14 +283,17 @@ QUANTIZED_KERNEL(conv_integer, ow_conv_prepare)
 QUANTIZED_KERNEL(qlinear_conv, ow_conv_prepare)
 
 static const ow_attr_spec quantized_no_attrs[] = {{NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec quantized_conv_attrs[] = {{"auto_pad", OW_ATTR_STRING, false}, {"dilations", OW_ATTR_INTS, false},
-                                                    {"group", OW_ATTR_INT, false},       {"kernel_shape", OW_ATTR_INTS, false},
-                                                    {"pads", OW_ATTR_INTS, false},       {"strides", OW_ATTR_INTS, false},
-                                                    {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec quantized_conv_attrs[] = {
+    {"auto_pad", OW_ATTR_STRING, false}, {"dilations", OW_ATTR_INTS, false},
+    {"group", OW_ATTR_INT, false},       {"kernel_shape", OW_ATTR_INTS, false},
+    {"pads", OW_ATTR_INTS, false},       {"strides", OW_ATTR_INTS, false},
+    {NULL, OW_ATTR_NONE, false}};
 
-#define QUANTIZED_ROW(dom, op, first, inputs_min, inputs_max, specs, stem)                                               \
-  {.domain = dom, .name = op, .since = first, .min_inputs = inputs_min, .max_inputs = inputs_max, .min_outputs = 1,     \
-   .max_outputs = 1, .attrs = specs, .infer = stem##_infer, .kernels = stem##_kernels}
+#define QUANTIZED_ROW(dom, op, first, inputs_min, inputs_max, specs, stem)                                           \
+  {                                                                                                                  \
+    .domain = dom, .name = op, .since = first, .min_inputs = inputs_min, .max_inputs = inputs_max, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = specs, .infer = stem##_infer, .kernels = stem##_kernels                               \
+  }
 
 const ow_op ow_ops_quantized_product[] = {
     QUANTIZED_ROW("", "MatMulInteger", 10, 2, 4, quantized_no_attrs, matmul_integer),

@@ -114,8 +114,12 @@ static onward_status reduce_infer(ow_infer *c) {
 }
 static onward_status reduce_infer_sum(ow_infer *c) { return reduce_infer_with(c, OW_TYPES_NUMERIC, REDUCE_SUM); }
 static onward_status reduce_infer_prod(ow_infer *c) { return reduce_infer_with(c, OW_TYPES_NUMERIC, REDUCE_PROD); }
-static onward_status reduce_infer_max(ow_infer *c) { return reduce_infer_with(c, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL), REDUCE_MAX); }
-static onward_status reduce_infer_min(ow_infer *c) { return reduce_infer_with(c, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL), REDUCE_MIN); }
+static onward_status reduce_infer_max(ow_infer *c) {
+  return reduce_infer_with(c, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL), REDUCE_MAX);
+}
+static onward_status reduce_infer_min(ow_infer *c) {
+  return reduce_infer_with(c, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL), REDUCE_MIN);
+}
 
 /* ---- reference ----------------------------------------------------------------------------------------------------------- */
 
@@ -129,23 +133,16 @@ typedef struct reduce_walk {
 
 static double reduce_float_step(reduce_kind kind, double acc, double v, double shift) {
   switch (kind) {
-    case REDUCE_PROD:
-      return acc * v;
-    case REDUCE_MAX:
-      return isnan(acc) || acc > v ? acc : v;
-    case REDUCE_MIN:
-      return isnan(acc) || acc < v ? acc : v;
-    case REDUCE_L1:
-      return acc + fabs(v);
+    case REDUCE_PROD: return acc * v;
+    case REDUCE_MAX: return isnan(acc) || acc > v ? acc : v;
+    case REDUCE_MIN: return isnan(acc) || acc < v ? acc : v;
+    case REDUCE_L1: return acc + fabs(v);
     case REDUCE_L2:
-    case REDUCE_SUM_SQUARE:
-      return acc + v * v;
-    case REDUCE_LOG_SUM_EXP:
-      return acc + exp(v - shift);
+    case REDUCE_SUM_SQUARE: return acc + v * v;
+    case REDUCE_LOG_SUM_EXP: return acc + exp(v - shift);
     case REDUCE_SUM:
     case REDUCE_MEAN:
-    case REDUCE_LOG_SUM:
-      break;
+    case REDUCE_LOG_SUM: break;
   }
   return acc + v;
 }
@@ -165,12 +162,9 @@ static double reduce_float_scan(const reduce_walk *w, int64_t base, reduce_kind 
 static double reduce_float(const reduce_walk *w, int64_t base, reduce_kind kind) {
   double shift = 0.0, r;
   switch (kind) {
-    case REDUCE_MAX:
-      return reduce_float_scan(w, base, kind, -INFINITY, 0.0);
-    case REDUCE_MIN:
-      return reduce_float_scan(w, base, kind, INFINITY, 0.0);
-    case REDUCE_PROD:
-      return reduce_float_scan(w, base, kind, 1.0, 0.0);
+    case REDUCE_MAX: return reduce_float_scan(w, base, kind, -INFINITY, 0.0);
+    case REDUCE_MIN: return reduce_float_scan(w, base, kind, INFINITY, 0.0);
+    case REDUCE_PROD: return reduce_float_scan(w, base, kind, 1.0, 0.0);
     case REDUCE_LOG_SUM_EXP:
       shift = reduce_float_scan(w, base, REDUCE_MAX, -INFINITY, 0.0);
       if (isinf(shift)) /* exp(inf - inf) would be NaN */
@@ -178,7 +172,10 @@ static double reduce_float(const reduce_walk *w, int64_t base, reduce_kind kind)
       return shift + log(reduce_float_scan(w, base, kind, 0.0, shift));
     default:
       r = reduce_float_scan(w, base, kind, 0.0, shift);
-      return kind == REDUCE_MEAN ? r / (double)w->count : kind == REDUCE_L2 ? sqrt(r) : kind == REDUCE_LOG_SUM ? log(r) : r;
+      return kind == REDUCE_MEAN      ? r / (double)w->count
+             : kind == REDUCE_L2      ? sqrt(r)
+             : kind == REDUCE_LOG_SUM ? log(r)
+                                      : r;
   }
 }
 
@@ -229,13 +226,15 @@ static onward_status reduce_run(const ow_args *a, reduce_kind kind, onward_error
   uint32_t mask = axis_count > 0 || ow_node_int(a->node, "noop_with_empty_axes", 0) ? 0 : (1u << x->rank) - 1;
   for (int64_t i = 0; i < axis_count; i++) {
     if (axes[i] < -x->rank || axes[i] >= x->rank)
-      return ow_node_fail(a->node, err, ONWARD_DATA, "axis %lld outside [-%d,%d]", (long long)axes[i], x->rank, x->rank - 1);
+      return ow_node_fail(a->node, err, ONWARD_DATA, "axis %lld outside [-%d,%d]", (long long)axes[i], x->rank,
+                          x->rank - 1);
     mask |= 1u << ow_axis(axes[i], x->rank);
   }
 
   reduce_walk w = {.x = x, .count = 1};
   int32_t kept = 0;
-  int64_t kept_dims[ONWARD_MAX_RANK], kept_strides[ONWARD_MAX_RANK], strides[ONWARD_MAX_RANK], index[ONWARD_MAX_RANK] = {0};
+  int64_t kept_dims[ONWARD_MAX_RANK], kept_strides[ONWARD_MAX_RANK], strides[ONWARD_MAX_RANK],
+      index[ONWARD_MAX_RANK] = {0};
   ow_strides(x->rank, x->dims, strides);
   for (int32_t d = 0; d < x->rank; d++) {
     if (mask >> d & 1) {
@@ -248,7 +247,8 @@ static onward_status reduce_run(const ow_args *a, reduce_kind kind, onward_error
     }
   }
   const int64_t count = ow_count(y);
-  const bool as_int = !ow_is_float(x->dtype) && kind != REDUCE_L2 && kind != REDUCE_LOG_SUM && kind != REDUCE_LOG_SUM_EXP;
+  const bool as_int =
+      !ow_is_float(x->dtype) && kind != REDUCE_L2 && kind != REDUCE_LOG_SUM && kind != REDUCE_LOG_SUM_EXP;
   if (as_int && kind == REDUCE_MEAN && w.count == 0 && count > 0)
     return ow_node_fail(a->node, err, ONWARD_DATA, "the mean of no integers is not defined");
   int64_t base = 0;
@@ -263,35 +263,54 @@ static onward_status reduce_run(const ow_args *a, reduce_kind kind, onward_error
 }
 
 /* name, stem, kind, infer, last opset with axes as an attribute */
-#define REDUCE_LIST(X)                                                                    \
-  X("ReduceSum", sum, REDUCE_SUM, reduce_infer_sum, 12)                                   \
-  X("ReduceMean", mean, REDUCE_MEAN, reduce_infer, 17)                                    \
-  X("ReduceMax", max, REDUCE_MAX, reduce_infer_max, 17)                                   \
-  X("ReduceMin", min, REDUCE_MIN, reduce_infer_min, 17)                                   \
-  X("ReduceProd", prod, REDUCE_PROD, reduce_infer_prod, 17)                               \
-  X("ReduceL1", l1, REDUCE_L1, reduce_infer, 17)                                          \
-  X("ReduceL2", l2, REDUCE_L2, reduce_infer, 17)                                          \
-  X("ReduceSumSquare", sum_square, REDUCE_SUM_SQUARE, reduce_infer, 17)                   \
-  X("ReduceLogSum", log_sum, REDUCE_LOG_SUM, reduce_infer, 17)                            \
+#define REDUCE_LIST(X)                                                  \
+  X("ReduceSum", sum, REDUCE_SUM, reduce_infer_sum, 12)                 \
+  X("ReduceMean", mean, REDUCE_MEAN, reduce_infer, 17)                  \
+  X("ReduceMax", max, REDUCE_MAX, reduce_infer_max, 17)                 \
+  X("ReduceMin", min, REDUCE_MIN, reduce_infer_min, 17)                 \
+  X("ReduceProd", prod, REDUCE_PROD, reduce_infer_prod, 17)             \
+  X("ReduceL1", l1, REDUCE_L1, reduce_infer, 17)                        \
+  X("ReduceL2", l2, REDUCE_L2, reduce_infer, 17)                        \
+  X("ReduceSumSquare", sum_square, REDUCE_SUM_SQUARE, reduce_infer, 17) \
+  X("ReduceLogSum", log_sum, REDUCE_LOG_SUM, reduce_infer, 17)          \
   X("ReduceLogSumExp", log_sum_exp, REDUCE_LOG_SUM_EXP, reduce_infer, 17)
 
-#define REDUCE_KERNEL(op, stem, kind, infer_fn, last)                                                                        \
-  static onward_status reduce_##stem##_run(const ow_args *a, void *state, onward_error *err) {                                \
-    (void)state;                                                                                                             \
-    return reduce_run(a, kind, err);                                                                                         \
-  }                                                                                                                          \
-  static const ow_kernel reduce_##stem##_reference = {.name = "reduce_" #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .run = reduce_##stem##_run};       \
-  static const ow_kernel *const reduce_##stem##_kernels[] = {OW_FAST_REDUCE &reduce_##stem##_reference, NULL};
+#define REDUCE_KERNEL(op, stem, kind, infer_fn, last)                                                  \
+  static onward_status reduce_##stem##_run(const ow_args *a, void *state, onward_error *err) {         \
+    (void)state;                                                                                       \
+    return reduce_run(a, kind, err);                                                                   \
+  }                                                                                                    \
+  static const ow_kernel reduce_##stem##_reference = {                                                 \
+      .name = "reduce_" #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .run = reduce_##stem##_run}; \
+  static const ow_kernel *const reduce_##stem##_kernels[] = {OW_FAST_REDUCE & reduce_##stem##_reference, NULL};
 REDUCE_LIST(REDUCE_KERNEL)
 
-static const ow_attr_spec reduce_attrs[] = {{"axes", OW_ATTR_INTS, false}, {"keepdims", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec reduce_attrs[] = {
+    {"axes", OW_ATTR_INTS, false}, {"keepdims", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec reduce_input_attrs[] = {
     {"keepdims", OW_ATTR_INT, false}, {"noop_with_empty_axes", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define REDUCE_ROWS(op, stem, kind, infer_fn, last)                                                                            \
-  {.domain = "", .name = op, .since = 1, .until = last, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1, \
-   .attrs = reduce_attrs, .infer = infer_fn, .kernels = reduce_##stem##_kernels},                                             \
-  {.domain = "", .name = op, .since = last + 1, .min_inputs = 1, .max_inputs = 2, .min_outputs = 1, .max_outputs = 1,          \
-   .attrs = reduce_input_attrs, .infer = infer_fn, .kernels = reduce_##stem##_kernels},
+#define REDUCE_ROWS(op, stem, kind, infer_fn, last) \
+  {.domain = "",                                    \
+   .name = op,                                      \
+   .since = 1,                                      \
+   .until = last,                                   \
+   .min_inputs = 1,                                 \
+   .max_inputs = 1,                                 \
+   .min_outputs = 1,                                \
+   .max_outputs = 1,                                \
+   .attrs = reduce_attrs,                           \
+   .infer = infer_fn,                               \
+   .kernels = reduce_##stem##_kernels},             \
+      {.domain = "",                                \
+       .name = op,                                  \
+       .since = last + 1,                           \
+       .min_inputs = 1,                             \
+       .max_inputs = 2,                             \
+       .min_outputs = 1,                            \
+       .max_outputs = 1,                            \
+       .attrs = reduce_input_attrs,                 \
+       .infer = infer_fn,                           \
+       .kernels = reduce_##stem##_kernels},
 
 const ow_op ow_ops_reduce[] = {REDUCE_LIST(REDUCE_ROWS){.name = NULL}};

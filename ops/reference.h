@@ -48,7 +48,8 @@ static inline void ow_broadcast_strides(int32_t own_rank, const int64_t *own, in
 }
 
 /* Next index of an odometer over dims; offset follows along strides. false after the last. */
-static inline bool ow_advance(int32_t rank, const int64_t *dims, int64_t *index, const int64_t *strides, int64_t *offset) {
+static inline bool ow_advance(int32_t rank, const int64_t *dims, int64_t *index, const int64_t *strides,
+                              int64_t *offset) {
   for (int32_t d = rank - 1; d >= 0; d--) {
     *offset += strides[d];
     if (++index[d] < dims[d])

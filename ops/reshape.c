@@ -50,13 +50,15 @@ static onward_status infer_rest(ow_infer *c, const ow_shape *in, ow_shape *out, 
   char text[200];
   if (rest < 0) {
     if (ow_dim_is_const(above) && ow_dim_is_const(below) && above.k != below.k)
-      return ow_infer_fail(c, ONWARD_MODEL, "%s does not have the elements of the new shape", ow_shape_text(c->dims, in, text, sizeof text));
+      return ow_infer_fail(c, ONWARD_MODEL, "%s does not have the elements of the new shape",
+                           ow_shape_text(c->dims, in, text, sizeof text));
     return ow_infer_equal(c, above, below, "the number of elements");
   }
   if (zero)
     return ow_infer_fail(c, ONWARD_MODEL, "an axis of -1 beside one of extent 0 could have any extent");
   if (ow_dim_is_const(above) && ow_dim_is_const(below) && (below.k == 0 || above.k % below.k != 0))
-    return ow_infer_fail(c, ONWARD_MODEL, "the axes other than -1 do not divide the elements of %s", ow_shape_text(c->dims, in, text, sizeof text));
+    return ow_infer_fail(c, ONWARD_MODEL, "the axes other than -1 do not divide the elements of %s",
+                         ow_shape_text(c->dims, in, text, sizeof text));
   out->dims[rest] = ow_dim_is(below, 1) ? above : ow_dim_floordiv(c->dims, above, below);
   return ONWARD_OK;
 }
@@ -80,7 +82,8 @@ static onward_status infer_to_shape(ow_infer *c, const ow_dim *wanted, size_t co
       return ow_infer_fail(c, ONWARD_MODEL, "the new shape has an axis of %" PRId64, d.k);
     } else if (ow_dim_is(d, 0) && !allow_zero) {
       if (in->rank >= 0 && i >= in->rank)
-        return ow_infer_fail(c, ONWARD_MODEL, "the new shape copies axis %d of an input of rank %d", (int)i, (int)in->rank);
+        return ow_infer_fail(c, ONWARD_MODEL, "the new shape copies axis %d of an input of rank %d", (int)i,
+                             (int)in->rank);
       out.dims[i] = in->rank >= 0 ? in->dims[i] : ow_dim_unknown();
       unknown |= in->rank < 0;
       copied[i] = true;
@@ -91,7 +94,8 @@ static onward_status infer_to_shape(ow_infer *c, const ow_dim *wanted, size_t co
       out.dims[rest] = ow_dim_unknown();
       unknown = true;
     }
-    return unknown ? ow_infer_unknown(c, 0, c->in[0].dtype, out.rank, out.dims) : ow_infer_set(c, 0, c->in[0].dtype, out.rank, out.dims);
+    return unknown ? ow_infer_unknown(c, 0, c->in[0].dtype, out.rank, out.dims)
+                   : ow_infer_set(c, 0, c->in[0].dtype, out.rank, out.dims);
   }
   OW_TRY(infer_rest(c, in, &out, copied, rest));
   OW_TRY(ow_infer_set(c, 0, c->in[0].dtype, out.rank, out.dims));
@@ -244,7 +248,8 @@ static onward_status run_dropout(const ow_args *a, void *state, onward_error *er
 }
 
 static const ow_kernel view_copy = {.name = "view", .flags = OW_KERNEL_UNALIGNED, .run = run_view};
-static const ow_kernel dropout_reference = {.name = "dropout_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_dropout};
+static const ow_kernel dropout_reference = {
+    .name = "dropout_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_dropout};
 static const ow_kernel *const view_kernels[] = {&view_copy, NULL};
 static const ow_kernel *const dropout_kernels[] = {&dropout_reference, NULL};
 
@@ -261,20 +266,24 @@ static const ow_attr_spec dropout_1_attrs[] = {{"consumed_inputs", OW_ATTR_INTS,
 static const ow_attr_spec ratio_attrs[] = {{"ratio", OW_ATTR_FLOAT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec seed_attrs[] = {{"seed", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, low, high, outputs, spec, infer_fn, list)                                                           \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = low, .max_inputs = high, .min_outputs = 1,             \
-   .max_outputs = outputs, .attrs = spec, .flags = OW_OP_VIEW, .infer = infer_fn, .kernels = list},
+#define ROW(op, from, to, low, high, outputs, spec, infer_fn, list)                                                \
+  {                                                                                                                \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = low, .max_inputs = high, .min_outputs = 1, \
+    .max_outputs = outputs, .attrs = spec, .flags = OW_OP_VIEW, .infer = infer_fn, .kernels = list                 \
+  }
 
-const ow_op ow_ops_reshape[] = {ROW("Identity", 1, 0, 1, 1, 1, NULL, infer_identity, view_kernels)
-                                ROW("Reshape", 1, 4, 1, 1, 1, reshape_1_attrs, infer_reshape_attr, view_kernels)
-                                ROW("Reshape", 5, 13, 2, 2, 1, NULL, infer_reshape, view_kernels)
-                                ROW("Reshape", 14, 0, 2, 2, 1, reshape_14_attrs, infer_reshape, view_kernels)
-                                ROW("Flatten", 1, 0, 1, 1, 1, axis_attrs, infer_flatten, view_kernels)
-                                ROW("Squeeze", 1, 12, 1, 1, 1, axes_attrs, infer_squeeze, view_kernels)
-                                ROW("Squeeze", 13, 0, 1, 2, 1, NULL, infer_squeeze, view_kernels)
-                                ROW("Unsqueeze", 1, 12, 1, 1, 1, axes_required_attrs, infer_unsqueeze, view_kernels)
-                                ROW("Unsqueeze", 13, 0, 2, 2, 1, NULL, infer_unsqueeze, view_kernels)
-                                ROW("Dropout", 1, 6, 1, 1, 2, dropout_1_attrs, infer_dropout, dropout_kernels)
-                                ROW("Dropout", 7, 11, 1, 1, 2, ratio_attrs, infer_dropout, dropout_kernels)
-                                ROW("Dropout", 12, 0, 1, 3, 2, seed_attrs, infer_dropout, dropout_kernels)
-                                {.name = NULL}};
+const ow_op ow_ops_reshape[] = {
+    ROW("Identity", 1, 0, 1, 1, 1, NULL, infer_identity, view_kernels),
+    ROW("Reshape", 1, 4, 1, 1, 1, reshape_1_attrs, infer_reshape_attr, view_kernels),
+    ROW("Reshape", 5, 13, 2, 2, 1, NULL, infer_reshape, view_kernels),
+    ROW("Reshape", 14, 0, 2, 2, 1, reshape_14_attrs, infer_reshape, view_kernels),
+    ROW("Flatten", 1, 0, 1, 1, 1, axis_attrs, infer_flatten, view_kernels),
+    ROW("Squeeze", 1, 12, 1, 1, 1, axes_attrs, infer_squeeze, view_kernels),
+    ROW("Squeeze", 13, 0, 1, 2, 1, NULL, infer_squeeze, view_kernels),
+    ROW("Unsqueeze", 1, 12, 1, 1, 1, axes_required_attrs, infer_unsqueeze, view_kernels),
+    ROW("Unsqueeze", 13, 0, 2, 2, 1, NULL, infer_unsqueeze, view_kernels),
+    ROW("Dropout", 1, 6, 1, 1, 2, dropout_1_attrs, infer_dropout, dropout_kernels),
+    ROW("Dropout", 7, 11, 1, 1, 2, ratio_attrs, infer_dropout, dropout_kernels),
+    ROW("Dropout", 12, 0, 1, 3, 2, seed_attrs, infer_dropout, dropout_kernels),
+    {.name = NULL},
+};

@@ -21,10 +21,12 @@ static onward_status common(ow_infer *c, uint32_t index_types) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_MOVABLE));
   OW_TRY(ow_infer_types(c, 1, index_types));
   if (ow_infer_has(c, 2) && c->in[2].dtype != c->in[0].dtype)
-    return ow_infer_fail(c, ONWARD_MODEL, "the updates are %s, the data %s", onward_dtype_name(c->in[2].dtype), onward_dtype_name(c->in[0].dtype));
+    return ow_infer_fail(c, ONWARD_MODEL, "the updates are %s, the data %s", onward_dtype_name(c->in[2].dtype),
+                         onward_dtype_name(c->in[0].dtype));
   const reduction how = reduction_of(c->node);
   if (how == UNKNOWN || ((how == MAX || how == MIN) && c->node->version < 18))
-    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'reduction': '%s' is not known", ow_node_string(c->node, "reduction", ""));
+    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'reduction': '%s' is not known",
+                         ow_node_string(c->node, "reduction", ""));
   if (how != REPLACE)
     OW_TRY(ow_infer_types(c, 0, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL)));
   OW_TRY(ow_infer_rank(c, 0, 1, ONWARD_MAX_RANK));
@@ -45,8 +47,8 @@ static onward_status infer_scatter_elements(ow_infer *c) {
       OW_TRY(ow_infer_equal(c, indices->dims[d], updates->dims[d], "an axis of the indices and of the updates"));
     if (indices->rank >= 0 && d != axis && ow_dim_is_const(in->dims[d]) && ow_dim_is_const(indices->dims[d]) &&
         indices->dims[d].k > in->dims[d].k)
-      return ow_infer_fail(c, ONWARD_MODEL, "the indices have %" PRId64 " places along axis %d, the data %" PRId64, indices->dims[d].k, (int)d,
-                           in->dims[d].k);
+      return ow_infer_fail(c, ONWARD_MODEL, "the indices have %" PRId64 " places along axis %d, the data %" PRId64,
+                           indices->dims[d].k, (int)d, in->dims[d].k);
   }
   return ONWARD_OK;
 }
@@ -65,7 +67,8 @@ static onward_status infer_scatter_nd(ow_infer *c) {
   const int32_t lead = indices->rank - 1, rank = lead + in->rank - (int32_t)depth;
   OW_TRY(ow_infer_rank(c, 2, rank, rank));
   for (int32_t d = 0; d < rank; d++)
-    OW_TRY(ow_infer_equal(c, updates->dims[d], d < lead ? indices->dims[d] : in->dims[d - lead + (int32_t)depth], "an axis of the updates"));
+    OW_TRY(ow_infer_equal(c, updates->dims[d], d < lead ? indices->dims[d] : in->dims[d - lead + (int32_t)depth],
+                          "an axis of the updates"));
   return ONWARD_OK;
 }
 
@@ -82,7 +85,11 @@ static void reduce_at(reduction how, const onward_tensor *out, int64_t to, const
   const int64_t x = ow_get_i64(dtype, out->data, to), y = ow_get_i64(dtype, updates->data, from);
   const bool less = dtype == ONWARD_UINT64 ? (uint64_t)x < (uint64_t)y : x < y;
   const uint64_t sum = (uint64_t)x + (uint64_t)y, product = (uint64_t)x * (uint64_t)y;
-  ow_set_i64(dtype, out->data, to, how == ADD ? (int64_t)sum : how == MUL ? (int64_t)product : less == (how == MAX) ? y : x);
+  ow_set_i64(dtype, out->data, to,
+             how == ADD             ? (int64_t)sum
+             : how == MUL           ? (int64_t)product
+             : less == (how == MAX) ? y
+                                    : x);
 }
 
 static void start_from_data(const ow_args *a) {
@@ -160,7 +167,8 @@ static onward_status run_scatter_nd(const ow_args *a, void *state, onward_error 
 
 static const ow_kernel scatter_elements_reference = {
     .name = "scatter_elements_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_scatter_elements};
-static const ow_kernel scatter_nd_reference = {.name = "scatter_nd_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_scatter_nd};
+static const ow_kernel scatter_nd_reference = {
+    .name = "scatter_nd_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_scatter_nd};
 static const ow_kernel *const scatter_elements_kernels[] = {&scatter_elements_reference, NULL};
 static const ow_kernel *const scatter_nd_kernels[] = {&scatter_nd_reference, NULL};
 static const ow_inplace same_place[] = {{0, 0}};
@@ -169,13 +177,18 @@ static const ow_attr_spec axis_reduction_attrs[] = {
     {"axis", OW_ATTR_INT, false}, {"reduction", OW_ATTR_STRING, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec reduction_attrs[] = {{"reduction", OW_ATTR_STRING, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, spec, id)                                                                                            \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = 3, .max_inputs = 3, .min_outputs = 1, .max_outputs = 1, \
-   .attrs = spec, .infer = infer_##id, .inplace = same_place, .inplace_count = 1, .kernels = id##_kernels},
+#define ROW(op, from, to, spec, id)                                                                           \
+  {                                                                                                           \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = 3, .max_inputs = 3, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_##id, .inplace = same_place, .inplace_count = 1,          \
+    .kernels = id##_kernels                                                                                   \
+  }
 
-const ow_op ow_ops_scatter[] = {ROW("Scatter", 9, 10, axis_attrs, scatter_elements)
-                                ROW("ScatterElements", 11, 15, axis_attrs, scatter_elements)
-                                ROW("ScatterElements", 16, 0, axis_reduction_attrs, scatter_elements)
-                                ROW("ScatterND", 11, 15, NULL, scatter_nd)
-                                ROW("ScatterND", 16, 0, reduction_attrs, scatter_nd)
-                                {.name = NULL}};
+const ow_op ow_ops_scatter[] = {
+    ROW("Scatter", 9, 10, axis_attrs, scatter_elements),
+    ROW("ScatterElements", 11, 15, axis_attrs, scatter_elements),
+    ROW("ScatterElements", 16, 0, axis_reduction_attrs, scatter_elements),
+    ROW("ScatterND", 11, 15, NULL, scatter_nd),
+    ROW("ScatterND", 16, 0, reduction_attrs, scatter_nd),
+    {.name = NULL},
+};

@@ -62,13 +62,18 @@ static const ow_kernel shape_reference = {.name = "shape_reference", .flags = OW
 static const ow_kernel size_reference = {.name = "size_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_size};
 static const ow_kernel *const shape_kernels[] = {&shape_reference, NULL};
 static const ow_kernel *const size_kernels[] = {&size_reference, NULL};
-static const ow_attr_spec range_attrs[] = {{"start", OW_ATTR_INT, false}, {"end", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec range_attrs[] = {
+    {"start", OW_ATTR_INT, false}, {"end", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, spec, infer_fn, list)                                                                                 \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1,  \
-   .attrs = spec, .infer = infer_fn, .kernels = list},
+#define ROW(op, from, to, spec, infer_fn, list)                                                               \
+  {                                                                                                           \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_fn, .kernels = list                                       \
+  }
 
-const ow_op ow_ops_shape[] = {ROW("Shape", 1, 14, NULL, infer_shape, shape_kernels)
-                              ROW("Shape", 15, 0, range_attrs, infer_shape, shape_kernels)
-                              ROW("Size", 1, 0, NULL, infer_size, size_kernels)
-                              {.name = NULL}};
+const ow_op ow_ops_shape[] = {
+    ROW("Shape", 1, 14, NULL, infer_shape, shape_kernels),
+    ROW("Shape", 15, 0, range_attrs, infer_shape, shape_kernels),
+    ROW("Size", 1, 0, NULL, infer_size, size_kernels),
+    {.name = NULL},
+};

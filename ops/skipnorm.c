@@ -57,7 +57,9 @@ static onward_status skipnorm_prepare(const ow_args *a, void *state, size_t *wor
   return ONWARD_OK;
 }
 
-static const onward_tensor *skipnorm_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
+static const onward_tensor *skipnorm_in(const ow_args *a, size_t slot) {
+  return slot < a->in_count ? a->in[slot] : NULL;
+}
 static onward_tensor *skipnorm_out(const ow_args *a, size_t slot) { return slot < a->out_count ? a->out[slot] : NULL; }
 
 static void skipnorm_rows(const ow_args *a, const skipnorm_slots *slots, bool rms, float default_epsilon) {
@@ -113,24 +115,48 @@ static onward_status skipsimplified_run(const ow_args *a, void *state, onward_er
   return ONWARD_OK;
 }
 
-#define SKIPNORM_KERNEL(stem)                  \
+#define SKIPNORM_KERNEL(stem)                 \
   static const ow_kernel stem##_reference = { \
       .name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = skipnorm_prepare, .run = stem##_run}
 SKIPNORM_KERNEL(skipnorm);
 SKIPNORM_KERNEL(skiplayer);
 SKIPNORM_KERNEL(skipsimplified);
-static const ow_kernel *const skipnorm_kernels[] = {OW_FAST_SKIPNORM &skipnorm_reference, NULL};
+static const ow_kernel *const skipnorm_kernels[] = {OW_FAST_SKIPNORM & skipnorm_reference, NULL};
 static const ow_kernel *const skiplayer_kernels[] = {&skiplayer_reference, NULL};
 static const ow_kernel *const skipsimplified_kernels[] = {&skipsimplified_reference, NULL};
 
-static const ow_attr_spec skipnorm_attrs[] = {{"epsilon", OW_ATTR_FLOAT, false}, {"rms", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec skipnorm_attrs[] = {
+    {"epsilon", OW_ATTR_FLOAT, false}, {"rms", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec contrib_attrs[] = {{"epsilon", OW_ATTR_FLOAT, false}, {NULL, OW_ATTR_NONE, false}};
 
-const ow_op ow_ops_skipnorm[] = {
-    {.domain = "onward", .name = "SkipNorm", .since = 1, .min_inputs = 3, .max_inputs = 4, .min_outputs = 1, .max_outputs = 2,
-     .attrs = skipnorm_attrs, .infer = skipnorm_infer, .kernels = skipnorm_kernels},
-    {.domain = "com.microsoft", .name = "SkipLayerNormalization", .since = 1, .min_inputs = 3, .max_inputs = 5, .min_outputs = 1,
-     .max_outputs = 4, .attrs = contrib_attrs, .infer = skiplayer_infer, .kernels = skiplayer_kernels},
-    {.domain = "com.microsoft", .name = "SkipSimplifiedLayerNormalization", .since = 1, .min_inputs = 3, .max_inputs = 4,
-     .min_outputs = 1, .max_outputs = 4, .attrs = contrib_attrs, .infer = skipsimplified_infer, .kernels = skipsimplified_kernels},
-    {.name = NULL}};
+const ow_op ow_ops_skipnorm[] = {{.domain = "onward",
+                                  .name = "SkipNorm",
+                                  .since = 1,
+                                  .min_inputs = 3,
+                                  .max_inputs = 4,
+                                  .min_outputs = 1,
+                                  .max_outputs = 2,
+                                  .attrs = skipnorm_attrs,
+                                  .infer = skipnorm_infer,
+                                  .kernels = skipnorm_kernels},
+                                 {.domain = "com.microsoft",
+                                  .name = "SkipLayerNormalization",
+                                  .since = 1,
+                                  .min_inputs = 3,
+                                  .max_inputs = 5,
+                                  .min_outputs = 1,
+                                  .max_outputs = 4,
+                                  .attrs = contrib_attrs,
+                                  .infer = skiplayer_infer,
+                                  .kernels = skiplayer_kernels},
+                                 {.domain = "com.microsoft",
+                                  .name = "SkipSimplifiedLayerNormalization",
+                                  .since = 1,
+                                  .min_inputs = 3,
+                                  .max_inputs = 4,
+                                  .min_outputs = 1,
+                                  .max_outputs = 4,
+                                  .attrs = contrib_attrs,
+                                  .infer = skipsimplified_infer,
+                                  .kernels = skipsimplified_kernels},
+                                 {.name = NULL}};

@@ -11,7 +11,8 @@ typedef struct cut {
 static cut cut_axis(int64_t extent, int64_t start, int64_t end, int64_t step) {
   const int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? extent : extent - 1;
   start = start < 0 ? start + extent : start;
-  start = start < 0 ? 0 : start > highest ? highest : start;
+  start = start < 0 ? 0 : start;
+  start = start > highest ? highest : start; /* of an empty axis, backwards: -1 */
   end = end < 0 ? end + extent : end;
   end = end < lowest ? lowest : end > highest ? highest : end;
   cut c = {start, step, 0};
@@ -27,58 +28,72 @@ static cut cut_axis(int64_t extent, int64_t start, int64_t end, int64_t step) {
 /* Exporters write "to the end" as the largest number of some integer type. */
 static bool is_far(ow_dim d) { return ow_dim_is_const(d) && (d.k >= INT32_MAX || d.k <= -INT32_MAX); }
 
-/* A bound as an offset from the start of the axis. Where nothing can be proved and assumptions are allowed, a bound is taken to lie
- * within the axis: clamping by min and max would hide that the result has the extent every other operand has. The same code
- * runs again with numbers when shapes are bound, and a plan for which that differs is not used. */
-static bool place(const ow_infer *c, ow_dim bound, ow_dim extent, ow_dim low, ow_dim high, ow_dim *out) {
+/* Constant bounds up to this are taken to lie within an axis of unknown extent; a larger one may be a limit on it. */
+#define SMALL_BOUND 16
+
+/* A bound as an offset from the start of the axis. Where nothing can be proved and assumptions are allowed, a bound is taken to
+ * lie within the axis: clamping by min and max would hide that the result has the extent every other operand has. */
+static onward_status place(ow_infer *c, ow_dim bound, ow_dim extent, ow_dim low, ow_dim high, ow_dim *out,
+                           bool *known) {
   ow_dims *const pool = c->dims;
-  const bool assume = c->guards != NULL;
-  if (ow_dim_is_const(bound) ? bound.k < 0 : ow_dim_proves_ge(pool, ow_dim_sub(pool, ow_dim_const(0), bound), 1))
+  const bool trust = !ow_dim_is_const(bound) || (bound.k <= SMALL_BOUND && bound.k >= -SMALL_BOUND);
+  bool holds = true;
+  *known = true;
+  if (ow_dim_is_const(bound) ? bound.k < 0 : ow_dim_proves_ge(pool, ow_dim_sub(pool, ow_dim_const(0), bound), assume ? 0 : 1))
     bound = ow_dim_add(pool, bound, extent);
-  else if (!ow_dim_proves_ge(pool, bound, 0) && !assume)
-    return false;
-  if (ow_dim_proves_ge(pool, ow_dim_sub(pool, bound, high), 0)) {
-    *out = high;
-    return true;
-  }
-  if (ow_dim_is_const(bound) && ow_dim_is_const(extent)) {
-    *out = ow_dim_max(pool, bound, low);
-    return true;
-  }
-  *out = assume ? bound : ow_dim_max(pool, ow_dim_min(pool, bound, high), low);
-  return true;
+  else
+    OW_TRY(ow_infer_at_least(c, bound, ow_dim_const(0), "a slice from the start", known));
+  if (!*known)
+    return ONWARD_OK;
+  *out = high;
+  if (ow_dim_proves_ge(pool, ow_dim_sub(pool, bound, high), 0))
+    return ONWARD_OK;
+  holds = ow_dim_proves_ge(pool, ow_dim_sub(pool, bound, low), 0);
+  if (trust && !holds)
+    OW_TRY(ow_infer_at_least(c, bound, low, "a slice within its axis", &holds));
+  if (!holds)
+    bound = ow_dim_max(pool, bound, low);
+  holds = ow_dim_proves_ge(pool, ow_dim_sub(pool, high, bound), 0);
+  if (trust && !holds)
+    OW_TRY(ow_infer_at_least(c, high, bound, "a slice within its axis", &holds));
+  *out = holds ? bound : ow_dim_min(pool, bound, high);
+  return ONWARD_OK;
 }
 
-/* The kept extent, or false when it cannot be told. */
-static bool symbolic_length(const ow_infer *c, ow_dim extent, ow_dim start, ow_dim end, ow_dim step, ow_dim *out) {
+/* The kept extent; *known is false when it cannot be told. */
+static onward_status symbolic_length(ow_infer *c, ow_dim extent, ow_dim start, ow_dim end, ow_dim step, ow_dim *out,
+                                     bool *known) {
   ow_dims *const pool = c->dims;
-  if (!ow_dim_is_const(step))
-    return false;
+  *known = ow_dim_is_const(step);
+  if (!*known)
+    return ONWARD_OK;
   if (ow_dim_is_const(extent) && ow_dim_is_const(start) && ow_dim_is_const(end)) {
     *out = ow_dim_const(cut_axis(extent.k, start.k, end.k, step.k).len);
-    return true;
+    return ONWARD_OK;
   }
   const bool forward = step.k > 0;
-  const ow_dim low = ow_dim_const(forward ? 0 : -1), high = forward ? extent : ow_dim_sub(pool, extent, ow_dim_const(1));
-  ow_dim from, to;
-  if (is_far(start))
-    from = start.k > 0 ? high : ow_dim_const(0);
-  else if (!place(c, start, extent, ow_dim_const(0), high, &from))
-    return false;
-  if (is_far(end))
-    to = end.k > 0 ? high : low;
-  else if (!place(c, end, extent, low, high, &to))
-    return false;
-  const ow_dim span = forward ? ow_dim_sub(pool, to, from) : ow_dim_sub(pool, from, to);
+  const ow_dim low = ow_dim_const(forward ? 0 : -1);
+  const ow_dim high = forward ? extent : ow_dim_sub(pool, extent, ow_dim_const(1));
+  ow_dim from = start.k > 0 ? high : ow_dim_const(0), to = end.k > 0 ? high : low;
+  if (!is_far(start))
+    OW_TRY(place(c, start, extent, ow_dim_const(0), high, &from, known));
+  if (*known && !is_far(end))
+    OW_TRY(place(c, end, extent, low, high, &to, known));
   const uint64_t width = forward ? (uint64_t)step.k : 0 - (uint64_t)step.k;
-  if (width > INT32_MAX)
-    return false;
-  const ow_dim len = width == 1 ? span : ow_dim_ceildiv(pool, span, ow_dim_const((int64_t)width));
-  *out = c->guards != NULL || ow_dim_proves_ge(pool, len, 0) ? len : ow_dim_max(pool, len, ow_dim_const(0));
-  /* Provably backwards: empty. */
-  if (ow_dim_proves_ge(pool, ow_dim_sub(pool, ow_dim_const(0), *out), 0))
-    *out = ow_dim_const(0);
-  return true;
+  if (!*known || width > INT32_MAX) {
+    *known = false;
+    return ONWARD_OK;
+  }
+  const ow_dim span = forward ? ow_dim_sub(pool, to, from) : ow_dim_sub(pool, from, to);
+  *out = ow_dim_const(0);
+  if (ow_dim_proves_ge(pool, ow_dim_sub(pool, ow_dim_const(0), span), 0))
+    return ONWARD_OK;
+  bool holds;
+  OW_TRY(ow_infer_at_least(c, span, ow_dim_const(0), "a slice that ends after its start", &holds));
+  *out = width == 1 ? span : ow_dim_ceildiv(pool, span, ow_dim_const((int64_t)width));
+  if (!holds)
+    *out = ow_dim_max(pool, *out, ow_dim_const(0));
+  return ONWARD_OK;
 }
 
 /* Bounds of the sliced axes, from attributes or inputs. count is SIZE_MAX while it is not known. */
@@ -175,9 +190,11 @@ static onward_status infer_slice(ow_infer *c) {
     const ow_dim step = !has_steps ? ow_dim_const(1) : b.step ? b.step[i] : ow_dim_unknown();
     if (ow_dim_is(step, 0))
       return ow_infer_fail(c, ONWARD_MODEL, "a step of 0");
-    const bool known = b.start && b.end && (!has_steps || b.step);
+    bool known = b.start && b.end && (!has_steps || b.step);
     ow_dim *const d = &out.dims[axes[i]];
-    if (!known || !symbolic_length(c, in->dims[axes[i]], b.start[i], b.end[i], step, d)) {
+    if (known)
+      OW_TRY(symbolic_length(c, in->dims[axes[i]], b.start[i], b.end[i], step, d, &known));
+    if (!known) {
       *d = ow_dim_unknown();
       unknown = true;
     }
@@ -210,17 +227,26 @@ static onward_status run_slice(const ow_args *a, void *state, onward_error *err)
   }
   const size_t size = ow_dtype_size(in->dtype);
   if (ow_count(out) > 0)
-    ow_copy_strided(out->data, to, (const char *)in->data + base * (int64_t)size, from, out->rank, out->dims, size, a->threads);
+    ow_copy_strided(out->data, to, (const char *)in->data + base * (int64_t)size, from, out->rank, out->dims, size,
+                    a->threads);
   return ONWARD_OK;
 }
 
 static const ow_kernel slice_reference = {.name = "slice_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_slice};
 static const ow_kernel *const slice_kernels[] = {&slice_reference, NULL};
-static const ow_attr_spec bounds_attrs[] = {
-    {"starts", OW_ATTR_INTS, true}, {"ends", OW_ATTR_INTS, true}, {"axes", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec bounds_attrs[] = {{"starts", OW_ATTR_INTS, true},
+                                            {"ends", OW_ATTR_INTS, true},
+                                            {"axes", OW_ATTR_INTS, false},
+                                            {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(from, to, low, high, spec)                                                                                          \
-  {.domain = "", .name = "Slice", .since = from, .until = to, .min_inputs = low, .max_inputs = high, .min_outputs = 1,          \
-   .max_outputs = 1, .attrs = spec, .infer = infer_slice, .kernels = slice_kernels},
+#define ROW(from, to, low, high, spec)                                                                \
+  {                                                                                                   \
+    .domain = "", .name = "Slice", .since = from, .until = to, .min_inputs = low, .max_inputs = high, \
+    .min_outputs = 1, .max_outputs = 1, .attrs = spec, .infer = infer_slice, .kernels = slice_kernels \
+  }
 
-const ow_op ow_ops_slice[] = {ROW(1, 9, 1, 1, bounds_attrs) ROW(10, 0, 3, 5, NULL) {.name = NULL}};
+const ow_op ow_ops_slice[] = {
+    ROW(1, 9, 1, 1, bounds_attrs),
+    ROW(10, 0, 3, 5, NULL),
+    {.name = NULL},
+};

@@ -8,7 +8,8 @@ static onward_status softmax_infer(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
   if (ow_infer_ranked(c, 0)) {
     int32_t axis;
-    OW_TRY(ow_infer_axis(c, ow_node_int(c->node, "axis", c->node->version > SOFTMAX_FLAT_UNTIL ? -1 : 1), c->in[0].shape.rank, &axis));
+    OW_TRY(ow_infer_axis(c, ow_node_int(c->node, "axis", c->node->version > SOFTMAX_FLAT_UNTIL ? -1 : 1),
+                         c->in[0].shape.rank, &axis));
   }
   return ow_infer_same(c, 0, 0);
 }
@@ -23,7 +24,8 @@ static softmax_view softmax_view_of(const ow_args *a) {
   const bool flat = a->node->version <= SOFTMAX_FLAT_UNTIL;
   const int32_t axis = ow_axis(ow_node_int(a->node, "axis", flat ? 1 : -1), x->rank);
   const int32_t end = flat ? x->rank : axis + 1;
-  return (softmax_view){ow_dims_product(x->dims, 0, axis), ow_dims_product(x->dims, axis, end), ow_dims_product(x->dims, end, x->rank)};
+  return (softmax_view){ow_dims_product(x->dims, 0, axis), ow_dims_product(x->dims, axis, end),
+                        ow_dims_product(x->dims, end, x->rank)};
 }
 
 /* One row of doubles, so that the output may be the input. */
@@ -84,28 +86,38 @@ static void softmax_rows(const ow_args *a, void (*row_fn)(double *row, int64_t n
   }
 }
 
-#define SOFTMAX_KERNEL(stem)                                                                            \
-  static onward_status stem##_run(const ow_args *a, void *state, onward_error *err) {                  \
-    (void)state, (void)err;                                                                             \
-    softmax_rows(a, stem##_row);                                                                        \
-    return ONWARD_OK;                                                                                   \
-  }                                                                                                     \
-  static const ow_kernel stem##_reference = {                                                           \
+#define SOFTMAX_KERNEL(stem)                                                          \
+  static onward_status stem##_run(const ow_args *a, void *state, onward_error *err) { \
+    (void)state, (void)err;                                                           \
+    softmax_rows(a, stem##_row);                                                      \
+    return ONWARD_OK;                                                                 \
+  }                                                                                   \
+  static const ow_kernel stem##_reference = {                                         \
       .name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = softmax_prepare, .run = stem##_run};
 SOFTMAX_KERNEL(softmax)
 SOFTMAX_KERNEL(log_softmax)
 SOFTMAX_KERNEL(hardmax)
 
-static const ow_kernel *const softmax_kernels[] = {OW_FAST_SOFTMAX &softmax_reference, NULL};
+static const ow_kernel *const softmax_kernels[] = {OW_FAST_SOFTMAX & softmax_reference, NULL};
 static const ow_kernel *const log_softmax_kernels[] = {&log_softmax_reference, NULL};
 static const ow_kernel *const hardmax_kernels[] = {&hardmax_reference, NULL};
 
 static const ow_attr_spec softmax_attrs[] = {{"axis", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_inplace softmax_inplace[] = {{0, 0}};
 
-#define SOFTMAX_ROW(op, stem)                                                                                                \
-  {.domain = "", .name = op, .since = 1, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1,               \
-   .attrs = softmax_attrs, .infer = softmax_infer, .inplace = softmax_inplace, .inplace_count = 1, .kernels = stem##_kernels},
+#define SOFTMAX_ROW(op, stem)  \
+  {.domain = "",               \
+   .name = op,                 \
+   .since = 1,                 \
+   .min_inputs = 1,            \
+   .max_inputs = 1,            \
+   .min_outputs = 1,           \
+   .max_outputs = 1,           \
+   .attrs = softmax_attrs,     \
+   .infer = softmax_infer,     \
+   .inplace = softmax_inplace, \
+   .inplace_count = 1,         \
+   .kernels = stem##_kernels},
 
-const ow_op ow_ops_softmax[] = {
-    SOFTMAX_ROW("Softmax", softmax) SOFTMAX_ROW("LogSoftmax", log_softmax) SOFTMAX_ROW("Hardmax", hardmax){.name = NULL}};
+const ow_op ow_ops_softmax[] = {SOFTMAX_ROW("Softmax", softmax) SOFTMAX_ROW("LogSoftmax", log_softmax)
+                                    SOFTMAX_ROW("Hardmax", hardmax){.name = NULL}};

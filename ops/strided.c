@@ -249,7 +249,8 @@ void ow_copy_strided(void *dst, const int64_t *dst_strides, const void *src, con
       cut->strides[1][0] = ss * part, cut->strides[1][1] = ss;
       ow_parallel_ranges(threads, cut->rows, 1, copy_lines, &j);
       if (tail > 0) {
-        copy_job rest = {.dst = j.dst + tail_from * ds * (int64_t)size, .src = j.src + tail_from * ss * (int64_t)size, .size = size};
+        copy_job rest = {
+            .dst = j.dst + tail_from * ds * (int64_t)size, .src = j.src + tail_from * ss * (int64_t)size, .size = size};
         rest.nd = (ow_nd){.rank = 1, .operands = 2, .rows = 1, .inner = tail};
         rest.nd.dims[0] = tail;
         rest.nd.strides[0][0] = ds;
@@ -258,7 +259,8 @@ void ow_copy_strided(void *dst, const int64_t *dst_strides, const void *src, con
       }
       return;
     }
-    ow_parallel_ranges(threads, nd->rows, GRAIN_BYTES / (line_bytes < GRAIN_BYTES ? line_bytes : GRAIN_BYTES), copy_lines, &j);
+    ow_parallel_ranges(threads, nd->rows, GRAIN_BYTES / (line_bytes < GRAIN_BYTES ? line_bytes : GRAIN_BYTES),
+                       copy_lines, &j);
     return;
   }
   j.rows = nd->dims[dense];
@@ -272,5 +274,6 @@ void ow_copy_strided(void *dst, const int64_t *dst_strides, const void *src, con
   nd->rank--;
   nd->rows /= j.rows;
   const int64_t task_bytes = TILE * nd->inner * (int64_t)size;
-  ow_parallel_ranges(threads, nd->rows * j.blocks, GRAIN_BYTES / (task_bytes < GRAIN_BYTES ? task_bytes : GRAIN_BYTES), copy_tiles, &j);
+  ow_parallel_ranges(threads, nd->rows * j.blocks, GRAIN_BYTES / (task_bytes < GRAIN_BYTES ? task_bytes : GRAIN_BYTES),
+                     copy_tiles, &j);
 }

@@ -20,7 +20,9 @@ static onward_status infer_transpose(ow_infer *c) {
   int64_t strides[ONWARD_MAX_RANK], step = 1, own[ONWARD_MAX_RANK];
   for (int32_t d = in->rank - 1; d >= 0; d--) {
     own[d] = step;
-    step = ow_dim_is_const(in->dims[d]) && step <= OW_MAX_ELEMS ? step * (in->dims[d].k <= OW_MAX_ELEMS ? in->dims[d].k : OW_MAX_ELEMS) : step;
+    step = ow_dim_is_const(in->dims[d]) && step <= OW_MAX_ELEMS
+               ? step * (in->dims[d].k <= OW_MAX_ELEMS ? in->dims[d].k : OW_MAX_ELEMS)
+               : step;
   }
   for (int32_t d = 0; d < in->rank; d++) {
     const int64_t from = perm ? perm[d] : in->rank - 1 - d;
@@ -48,18 +50,21 @@ static onward_status run_transpose(const ow_args *a, void *state, onward_error *
   return ONWARD_OK;
 }
 
-static const ow_kernel transpose_reference = {.name = "transpose_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_transpose};
+static const ow_kernel transpose_reference = {
+    .name = "transpose_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_transpose};
 static const ow_kernel *const transpose_kernels[] = {&transpose_reference, NULL};
 static const ow_attr_spec perm_attrs[] = {{"perm", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
 
-const ow_op ow_ops_transpose[] = {{.domain = "",
-                                   .name = "Transpose",
-                                   .since = 1,
-                                   .min_inputs = 1,
-                                   .max_inputs = 1,
-                                   .min_outputs = 1,
-                                   .max_outputs = 1,
-                                   .attrs = perm_attrs,
-                                   .infer = infer_transpose,
-                                   .kernels = transpose_kernels},
-                                  {.name = NULL}};
+const ow_op ow_ops_transpose[] = {
+    {.domain = "",
+     .name = "Transpose",
+     .since = 1,
+     .min_inputs = 1,
+     .max_inputs = 1,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = perm_attrs,
+     .infer = infer_transpose,
+     .kernels = transpose_kernels},
+    {.name = NULL},
+};

@@ -105,8 +105,8 @@ static onward_status run_cumsum(const ow_args *a, void *state, onward_error *err
   const onward_tensor *in = a->in[0];
   const int64_t given = ow_count(a->in[1]) == 1 ? ow_index_at(a->in[1], 0) : INT64_MIN;
   if (given < -in->rank || given >= in->rank)
-    return ow_node_fail(a->node, err, ONWARD_DATA, "input 1 '%s': axis %" PRId64 " outside [%d,%d]", ow_input_name(a, 1), given,
-                        -(int)in->rank, (int)in->rank - 1);
+    return ow_node_fail(a->node, err, ONWARD_DATA, "input 1 '%s': axis %" PRId64 " outside [%d,%d]",
+                        ow_input_name(a, 1), given, -(int)in->rank, (int)in->rank - 1);
   const int32_t axis = ow_axis(given, in->rank);
   cumsum_job j = {.in = in,
                   .out = a->out[0],
@@ -125,30 +125,33 @@ static const ow_kernel *const trilu_kernels[] = {&trilu_reference, NULL};
 static const ow_kernel *const cumsum_kernels[] = {&cumsum_reference, NULL};
 static const ow_inplace same_place[] = {{0, 0}};
 static const ow_attr_spec upper_attrs[] = {{"upper", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec cumsum_attrs[] = {{"exclusive", OW_ATTR_INT, false}, {"reverse", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec cumsum_attrs[] = {
+    {"exclusive", OW_ATTR_INT, false}, {"reverse", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-const ow_op ow_ops_trilu_cumsum[] = {{.domain = "",
-                                   .name = "Trilu",
-                                   .since = 14,
-                                   .min_inputs = 1,
-                                   .max_inputs = 2,
-                                   .min_outputs = 1,
-                                   .max_outputs = 1,
-                                   .attrs = upper_attrs,
-                                   .infer = infer_trilu,
-                                   .inplace = same_place,
-                                   .inplace_count = 1,
-                                   .kernels = trilu_kernels},
-                                  {.domain = "",
-                                   .name = "CumSum",
-                                   .since = 11,
-                                   .min_inputs = 2,
-                                   .max_inputs = 2,
-                                   .min_outputs = 1,
-                                   .max_outputs = 1,
-                                   .attrs = cumsum_attrs,
-                                   .infer = infer_cumsum,
-                                   .inplace = same_place,
-                                   .inplace_count = 1,
-                                   .kernels = cumsum_kernels},
-                                  {.name = NULL}};
+const ow_op ow_ops_trilu_cumsum[] = {
+    {.domain = "",
+     .name = "Trilu",
+     .since = 14,
+     .min_inputs = 1,
+     .max_inputs = 2,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = upper_attrs,
+     .infer = infer_trilu,
+     .inplace = same_place,
+     .inplace_count = 1,
+     .kernels = trilu_kernels},
+    {.domain = "",
+     .name = "CumSum",
+     .since = 11,
+     .min_inputs = 2,
+     .max_inputs = 2,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = cumsum_attrs,
+     .infer = infer_cumsum,
+     .inplace = same_place,
+     .inplace_count = 1,
+     .kernels = cumsum_kernels},
+    {.name = NULL},
+};

@@ -167,12 +167,12 @@ static onward_status infer_bitwise_not(ow_infer *c) {
 
 /* ---- kernels ------------------------------------------------------------------------------------------------------------- */
 
-#define KERNEL(id, float_fn, int_fn, p0, p1)                                                        \
-  static onward_status run_##id(const ow_args *a, void *state, onward_error *err) {                 \
-    (void)state, (void)err;                                                                         \
-    return map(a, (map_job){.f = float_fn, .i = int_fn, .p = {p0, p1}});                            \
-  }                                                                                                 \
-  static const ow_kernel id##_reference = {.name = #id "_reference", .run = run_##id};              \
+#define KERNEL(id, float_fn, int_fn, p0, p1)                                           \
+  static onward_status run_##id(const ow_args *a, void *state, onward_error *err) {    \
+    (void)state, (void)err;                                                            \
+    return map(a, (map_job){.f = float_fn, .i = int_fn, .p = {p0, p1}});               \
+  }                                                                                    \
+  static const ow_kernel id##_reference = {.name = #id "_reference", .run = run_##id}; \
   static const ow_kernel *const id##_kernels[] = {OW_FAST_UNARY & id##_reference, NULL};
 #define PLAIN(id) KERNEL(id, f_##id, NULL, 0, 0)
 
@@ -218,7 +218,8 @@ KERNEL(thresholded_relu, f_thresholded_relu, NULL, ow_node_float(a->node, "alpha
 KERNEL(hard_sigmoid, f_hard_sigmoid, NULL, ow_node_float(a->node, "alpha", 0.2f), ow_node_float(a->node, "beta", 0.5f))
 KERNEL(swish, f_swish, NULL, ow_node_float(a->node, "alpha", 1.0f), 0)
 KERNEL(shrink, f_shrink, NULL, ow_node_float(a->node, "lambd", 0.5f), ow_node_float(a->node, "bias", 0.0f))
-KERNEL(isinf, f_isinf, NULL, ow_node_int(a->node, "detect_negative", 1) ? 1 : 0, ow_node_int(a->node, "detect_positive", 1) ? 1 : 0)
+KERNEL(isinf, f_isinf, NULL, ow_node_int(a->node, "detect_negative", 1) ? 1 : 0,
+       ow_node_int(a->node, "detect_positive", 1) ? 1 : 0)
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
@@ -244,56 +245,60 @@ static const ow_attr_spec shrink_attr[] = {
 static const ow_attr_spec isinf_attr[] = {
     {"detect_negative", OW_ATTR_INT, false}, {"detect_positive", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, id, infer_fn, spec)                                                                                  \
-  {.name = op, .domain = "", .since = from, .until = to, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, .max_outputs = 1, \
-   .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1, .kernels = id##_kernels},
+#define ROW(op, from, to, id, infer_fn, spec)                                                                 \
+  {                                                                                                           \
+    .name = op, .domain = "", .since = from, .until = to, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1,            \
+    .kernels = id##_kernels                                                                                   \
+  }
 /* The first five opsets let a node name the inputs it may overwrite. */
-#define ROW_FROM_1(op, id, infer_fn) ROW(op, 1, 5, id, infer_fn, consumed_attr) ROW(op, 6, 0, id, infer_fn, NULL)
+#define ROW_FROM_1(op, id, infer_fn) ROW(op, 1, 5, id, infer_fn, consumed_attr), ROW(op, 6, 0, id, infer_fn, NULL)
 
 const ow_op ow_ops_unary[] = {
-    ROW_FROM_1("Abs", abs, infer_abs)
-    ROW_FROM_1("Neg", neg, infer_neg)
-    ROW_FROM_1("Sqrt", sqrt, infer_float)
-    ROW_FROM_1("Reciprocal", reciprocal, infer_float)
-    ROW_FROM_1("Exp", exp, infer_float)
-    ROW_FROM_1("Log", log, infer_float)
-    ROW_FROM_1("Tanh", tanh, infer_float)
-    ROW_FROM_1("Sigmoid", sigmoid, infer_float)
-    ROW_FROM_1("Relu", relu, infer_relu)
-    ROW_FROM_1("Floor", floor, infer_float)
-    ROW_FROM_1("Ceil", ceil, infer_float)
-    ROW("LeakyRelu", 1, 5, leaky_relu, infer_float, alpha_consumed_attr)
-    ROW("LeakyRelu", 6, 0, leaky_relu, infer_float, alpha_attr)
-    ROW("Elu", 1, 5, elu, infer_float, alpha_consumed_attr)
-    ROW("Elu", 6, 0, elu, infer_float, alpha_attr)
-    ROW("Selu", 1, 5, selu_1, infer_float, alpha_gamma_consumed_attr)
-    ROW("Selu", 6, 0, selu, infer_float, alpha_gamma_attr)
-    ROW("HardSigmoid", 1, 5, hard_sigmoid, infer_float, alpha_beta_consumed_attr)
-    ROW("HardSigmoid", 6, 0, hard_sigmoid, infer_float, alpha_beta_attr)
-    ROW("Softplus", 1, 0, softplus, infer_float, NULL)
-    ROW("Softsign", 1, 0, softsign, infer_float, NULL)
-    ROW("Not", 1, 0, not, infer_not, NULL)
-    ROW("Sin", 7, 0, sin, infer_float, NULL)
-    ROW("Cos", 7, 0, cos, infer_float, NULL)
-    ROW("Tan", 7, 0, tan, infer_float, NULL)
-    ROW("Asin", 7, 0, asin, infer_float, NULL)
-    ROW("Acos", 7, 0, acos, infer_float, NULL)
-    ROW("Atan", 7, 0, atan, infer_float, NULL)
-    ROW("Sinh", 9, 0, sinh, infer_float, NULL)
-    ROW("Cosh", 9, 0, cosh, infer_float, NULL)
-    ROW("Asinh", 9, 0, asinh, infer_float, NULL)
-    ROW("Acosh", 9, 0, acosh, infer_float, NULL)
-    ROW("Atanh", 9, 0, atanh, infer_float, NULL)
-    ROW("Sign", 9, 0, sign, infer_sign, NULL)
-    ROW("Erf", 9, 0, erf, infer_numeric, NULL)
-    ROW("IsNaN", 9, 0, isnan, infer_test, NULL)
-    ROW("Shrink", 9, 0, shrink, infer_numeric, shrink_attr)
-    ROW("IsInf", 10, 0, isinf, infer_test, isinf_attr)
-    ROW("ThresholdedRelu", 10, 0, thresholded_relu, infer_float, alpha_attr)
-    ROW("Round", 11, 0, round, infer_float, NULL)
-    ROW("Celu", 12, 0, celu, infer_float, alpha_attr)
-    ROW("HardSwish", 14, 0, hard_swish, infer_float, NULL)
-    ROW("Mish", 18, 0, mish, infer_float, NULL)
-    ROW("BitwiseNot", 18, 0, bitwise_not, infer_bitwise_not, NULL)
-    ROW("Swish", 24, 0, swish, infer_float, alpha_attr)
-    {.name = NULL}};
+    ROW_FROM_1("Abs", abs, infer_abs),
+    ROW_FROM_1("Neg", neg, infer_neg),
+    ROW_FROM_1("Sqrt", sqrt, infer_float),
+    ROW_FROM_1("Reciprocal", reciprocal, infer_float),
+    ROW_FROM_1("Exp", exp, infer_float),
+    ROW_FROM_1("Log", log, infer_float),
+    ROW_FROM_1("Tanh", tanh, infer_float),
+    ROW_FROM_1("Sigmoid", sigmoid, infer_float),
+    ROW_FROM_1("Relu", relu, infer_relu),
+    ROW_FROM_1("Floor", floor, infer_float),
+    ROW_FROM_1("Ceil", ceil, infer_float),
+    ROW("LeakyRelu", 1, 5, leaky_relu, infer_float, alpha_consumed_attr),
+    ROW("LeakyRelu", 6, 0, leaky_relu, infer_float, alpha_attr),
+    ROW("Elu", 1, 5, elu, infer_float, alpha_consumed_attr),
+    ROW("Elu", 6, 0, elu, infer_float, alpha_attr),
+    ROW("Selu", 1, 5, selu_1, infer_float, alpha_gamma_consumed_attr),
+    ROW("Selu", 6, 0, selu, infer_float, alpha_gamma_attr),
+    ROW("HardSigmoid", 1, 5, hard_sigmoid, infer_float, alpha_beta_consumed_attr),
+    ROW("HardSigmoid", 6, 0, hard_sigmoid, infer_float, alpha_beta_attr),
+    ROW("Softplus", 1, 0, softplus, infer_float, NULL),
+    ROW("Softsign", 1, 0, softsign, infer_float, NULL),
+    ROW("Not", 1, 0, not, infer_not, NULL),
+    ROW("Sin", 7, 0, sin, infer_float, NULL),
+    ROW("Cos", 7, 0, cos, infer_float, NULL),
+    ROW("Tan", 7, 0, tan, infer_float, NULL),
+    ROW("Asin", 7, 0, asin, infer_float, NULL),
+    ROW("Acos", 7, 0, acos, infer_float, NULL),
+    ROW("Atan", 7, 0, atan, infer_float, NULL),
+    ROW("Sinh", 9, 0, sinh, infer_float, NULL),
+    ROW("Cosh", 9, 0, cosh, infer_float, NULL),
+    ROW("Asinh", 9, 0, asinh, infer_float, NULL),
+    ROW("Acosh", 9, 0, acosh, infer_float, NULL),
+    ROW("Atanh", 9, 0, atanh, infer_float, NULL),
+    ROW("Sign", 9, 0, sign, infer_sign, NULL),
+    ROW("Erf", 9, 0, erf, infer_numeric, NULL),
+    ROW("IsNaN", 9, 0, isnan, infer_test, NULL),
+    ROW("Shrink", 9, 0, shrink, infer_numeric, shrink_attr),
+    ROW("IsInf", 10, 0, isinf, infer_test, isinf_attr),
+    ROW("ThresholdedRelu", 10, 0, thresholded_relu, infer_float, alpha_attr),
+    ROW("Round", 11, 0, round, infer_float, NULL),
+    ROW("Celu", 12, 0, celu, infer_float, alpha_attr),
+    ROW("HardSwish", 14, 0, hard_swish, infer_float, NULL),
+    ROW("Mish", 18, 0, mish, infer_float, NULL),
+    ROW("BitwiseNot", 18, 0, bitwise_not, infer_bitwise_not, NULL),
+    ROW("Swish", 24, 0, swish, infer_float, alpha_attr),
+    {.name = NULL},
+};

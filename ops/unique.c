@@ -11,11 +11,11 @@ typedef struct items {
 
 /* Work arrays, count elements each. */
 typedef struct groups {
-  int64_t *order;  /* items sorted by content, equal ones by place */
+  int64_t *order; /* items sorted by content, equal ones by place */
   int64_t *spare;
-  int64_t *first;  /* per group in sorted order: its first item */
+  int64_t *first; /* per group in sorted order: its first item */
   int64_t *size;
-  int64_t *of;     /* per item: its group */
+  int64_t *of; /* per item: its group */
   int64_t count;
 } groups;
 
@@ -114,7 +114,9 @@ static void place_arrays(int64_t *memory, int64_t count, groups *g) {
   g->of = memory + 4 * count;
 }
 
-static bool arrays_bytes(int64_t count, size_t *bytes) { return ow_size_mul((size_t)count, ARRAYS * sizeof(int64_t), bytes); }
+static bool arrays_bytes(int64_t count, size_t *bytes) {
+  return ow_size_mul((size_t)count, ARRAYS * sizeof(int64_t), bytes);
+}
 
 static onward_status infer_unique(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL)));
@@ -184,8 +186,8 @@ static onward_status run_unique(const ow_args *a, void *state, onward_error *err
   const onward_tensor *const inverse = a->out_count > 2 ? a->out[2] : none;
   const onward_tensor *const counts = a->out_count > 3 ? a->out[3] : none;
   const size_t size = ow_dtype_size(it.in->dtype);
-  if ((out && out->bytes != (size_t)(it.parts * it.inner * g.count) * size) || (indices && indices->dims[0] != g.count) ||
-      (counts && counts->dims[0] != g.count))
+  if ((out && out->bytes != (size_t)(it.parts * it.inner * g.count) * size) ||
+      (indices && indices->dims[0] != g.count) || (counts && counts->dims[0] != g.count))
     return ow_node_fail(a->node, err, ONWARD_INTERNAL, "the data changed after it was counted");
   write_places(indices, g.first);
   write_places(inverse, g.of);
@@ -203,16 +205,19 @@ static onward_status run_unique(const ow_args *a, void *state, onward_error *err
 static const ow_kernel unique_reference = {
     .name = "unique_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = prepare_unique, .run = run_unique};
 static const ow_kernel *const unique_kernels[] = {&unique_reference, NULL};
-static const ow_attr_spec unique_attrs[] = {{"axis", OW_ATTR_INT, false}, {"sorted", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec unique_attrs[] = {
+    {"axis", OW_ATTR_INT, false}, {"sorted", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-const ow_op ow_ops_unique[] = {{.domain = "",
-                                .name = "Unique",
-                                .since = 11,
-                                .min_inputs = 1,
-                                .max_inputs = 1,
-                                .min_outputs = 1,
-                                .max_outputs = 4,
-                                .attrs = unique_attrs,
-                                .infer = infer_unique,
-                                .kernels = unique_kernels},
-                               {.name = NULL}};
+const ow_op ow_ops_unique[] = {
+    {.domain = "",
+     .name = "Unique",
+     .since = 11,
+     .min_inputs = 1,
+     .max_inputs = 1,
+     .min_outputs = 1,
+     .max_outputs = 4,
+     .attrs = unique_attrs,
+     .infer = infer_unique,
+     .kernels = unique_kernels},
+    {.name = NULL},
+};

@@ -121,13 +121,18 @@ static const ow_kernel *const mean_kernels[] = {&mean_reference, NULL};
 static const ow_inplace same_place[] = {{0, 0}, {0, 1}};
 static const ow_attr_spec consumed_attrs[] = {{"consumed_inputs", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, spec, infer_fn, id)                                                                                     \
-  {.domain = "", .name = op, .since = from, .until = to, .min_inputs = 1, .max_inputs = OW_ANY_COUNT, .min_outputs = 1,           \
-   .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 2, .kernels = id##_kernels},
-#define ROWS(op, infer_fn, id) ROW(op, 1, 5, consumed_attrs, infer_fn, id) ROW(op, 6, 0, NULL, infer_fn, id)
+#define ROW(op, from, to, spec, infer_fn, id)                                                                        \
+  {                                                                                                                  \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = 1, .max_inputs = OW_ANY_COUNT,               \
+    .min_outputs = 1, .max_outputs = 1, .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 2, \
+    .kernels = id##_kernels                                                                                          \
+  }
+#define ROWS(op, infer_fn, id) ROW(op, 1, 5, consumed_attrs, infer_fn, id), ROW(op, 6, 0, NULL, infer_fn, id)
 
-const ow_op ow_ops_variadic[] = {ROWS("Min", infer_min, min)
-                                 ROWS("Max", infer_max, max)
-                                 ROWS("Sum", infer_sum, sum)
-                                 ROWS("Mean", infer_sum, mean)
-                                 {.name = NULL}};
+const ow_op ow_ops_variadic[] = {
+    ROWS("Min", infer_min, min),
+    ROWS("Max", infer_max, max),
+    ROWS("Sum", infer_sum, sum),
+    ROWS("Mean", infer_sum, mean),
+    {.name = NULL},
+};

@@ -56,12 +56,13 @@ typedef struct __attribute__((packed, may_alias)) {
   uint64_t low, high;
 } any128;
 
-#define PICK(T)                                                                                                               \
-  static void pick_##T(const uint8_t *k, int64_t sk, const void *px, int64_t sx, const void *py, int64_t sy, void *po, int64_t n) { \
-    const T *const x = px, *const y = py;                                                                                     \
-    T *const o = po;                                                                                                          \
-    for (int64_t i = 0; i < n; i++)                                                                                           \
-      o[i] = k[i * sk] ? x[i * sx] : y[i * sy];                                                                               \
+#define PICK(T)                                                                                                        \
+  static void pick_##T(const uint8_t *k, int64_t sk, const void *px, int64_t sx, const void *py, int64_t sy, void *po, \
+                       int64_t n) {                                                                                    \
+    const T *const x = px, *const y = py;                                                                              \
+    T *const o = po;                                                                                                   \
+    for (int64_t i = 0; i < n; i++)                                                                                    \
+      o[i] = k[i * sk] ? x[i * sx] : y[i * sy];                                                                        \
   }
 PICK(any8)
 PICK(any16)
@@ -114,15 +115,17 @@ static const ow_kernel where_reference = {.name = "where_reference", .flags = OW
 static const ow_kernel *const where_kernels[] = {OW_FAST_WHERE & where_reference, NULL};
 static const ow_inplace branches[] = {{0, 1}, {0, 2}};
 
-const ow_op ow_ops_where[] = {{.domain = "",
-                               .name = "Where",
-                               .since = 9,
-                               .min_inputs = 3,
-                               .max_inputs = 3,
-                               .min_outputs = 1,
-                               .max_outputs = 1,
-                               .infer = infer_where,
-                               .inplace = branches,
-                               .inplace_count = 2,
-                               .kernels = where_kernels},
-                              {.name = NULL}};
+const ow_op ow_ops_where[] = {
+    {.domain = "",
+     .name = "Where",
+     .since = 9,
+     .min_inputs = 3,
+     .max_inputs = 3,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .infer = infer_where,
+     .inplace = branches,
+     .inplace_count = 2,
+     .kernels = where_kernels},
+    {.name = NULL},
+};

@@ -40,23 +40,28 @@ static onward_status window_check_count(ow_infer *c, const char *name, size_t wa
 
 onward_status ow_window_infer(ow_infer *c, int32_t rank, ow_window *w) {
   if (rank < 1 || rank > OW_WINDOW_DIMS)
-    return ow_infer_fail(c, rank < 1 ? ONWARD_MODEL : ONWARD_UNSUPPORTED, "%d spatial dims, want 1 to %d", rank, OW_WINDOW_DIMS);
+    return ow_infer_fail(c, rank < 1 ? ONWARD_MODEL : ONWARD_UNSUPPORTED, "%d spatial dims, want 1 to %d", rank,
+                         OW_WINDOW_DIMS);
   const size_t n = (size_t)rank;
   OW_TRY(window_check_count(c, "kernel_shape", n));
   OW_TRY(window_check_count(c, "strides", n));
   OW_TRY(window_check_count(c, "dilations", n));
   OW_TRY(window_check_count(c, "pads", 2 * n));
   const char *mode = ow_node_string(c->node, "auto_pad", "NOTSET");
-  if (strcmp(mode, "NOTSET") && strcmp(mode, "") && strcmp(mode, "VALID") && strcmp(mode, "SAME_UPPER") && strcmp(mode, "SAME_LOWER"))
+  if (strcmp(mode, "NOTSET") && strcmp(mode, "") && strcmp(mode, "VALID") && strcmp(mode, "SAME_UPPER") &&
+      strcmp(mode, "SAME_LOWER"))
     return ow_infer_fail(c, ONWARD_MODEL, "auto_pad is '%s'", mode);
   *w = ow_window_read(c->node, rank, w->kernel);
   for (int32_t i = 0; i < rank; i++) {
     int64_t reach;
-    if (w->kernel[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1 || w->kernel[i] > WINDOW_MAX || w->stride[i] > WINDOW_MAX ||
-        w->dilation[i] > WINDOW_MAX || !ow_i64_mul(w->kernel[i], w->dilation[i], &reach) || reach > WINDOW_MAX)
-      return ow_infer_fail(c, ONWARD_MODEL, "spatial dim %d: kernel %lld, stride %lld, dilation %lld, want each at least 1", i,
+    if (w->kernel[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1 || w->kernel[i] > WINDOW_MAX ||
+        w->stride[i] > WINDOW_MAX || w->dilation[i] > WINDOW_MAX || !ow_i64_mul(w->kernel[i], w->dilation[i], &reach) ||
+        reach > WINDOW_MAX)
+      return ow_infer_fail(c, ONWARD_MODEL,
+                           "spatial dim %d: kernel %lld, stride %lld, dilation %lld, want each at least 1", i,
                            (long long)w->kernel[i], (long long)w->stride[i], (long long)w->dilation[i]);
-    if (w->before[i] < -WINDOW_MAX || w->before[i] > WINDOW_MAX || w->after[i] < -WINDOW_MAX || w->after[i] > WINDOW_MAX)
+    if (w->before[i] < -WINDOW_MAX || w->before[i] > WINDOW_MAX || w->after[i] < -WINDOW_MAX ||
+        w->after[i] > WINDOW_MAX)
       return ow_infer_fail(c, ONWARD_MODEL, "pads of spatial dim %d are out of range", i);
   }
   return ONWARD_OK;
@@ -74,9 +79,10 @@ onward_status ow_window_extent(ow_infer *c, const ow_window *w, int32_t i, ow_di
   const ow_dim padded = ow_dim_add(c->dims, in, before);
   const ow_dim room = ow_dim_sub(c->dims, ow_dim_add(c->dims, padded, after), reach);
   if (ow_dim_is_const(room) && room.k < 0)
-    return ow_infer_fail(c, ONWARD_MODEL, "spatial dim %d: a window of %lld does not fit into a padded input of %lld", i,
-                         (long long)reach.k, (long long)(room.k + reach.k));
-  *out = ow_dim_add(c->dims, w->ceil ? ow_dim_ceildiv(c->dims, room, stride) : ow_dim_floordiv(c->dims, room, stride), one);
+    return ow_infer_fail(c, ONWARD_MODEL, "spatial dim %d: a window of %lld does not fit into a padded input of %lld",
+                         i, (long long)reach.k, (long long)(room.k + reach.k));
+  *out = ow_dim_add(c->dims, w->ceil ? ow_dim_ceildiv(c->dims, room, stride) : ow_dim_floordiv(c->dims, room, stride),
+                    one);
   if (w->ceil) /* the last window must not start in the padding behind the data */
     *out = ow_dim_min(c->dims, *out, ow_dim_ceildiv(c->dims, padded, stride));
   return ONWARD_OK;

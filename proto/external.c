@@ -12,7 +12,8 @@ typedef struct external_range {
   bool has_offset, has_length;
 } external_range;
 
-ow_source *ow_source_create(const ow_allocator *a, const char *title, const char *folder, const char *real_folder, bool map, uint64_t file_bytes) {
+ow_source *ow_source_create(const ow_allocator *a, const char *title, const char *folder, const char *real_folder,
+                            bool map, uint64_t file_bytes) {
   ow_source *s = ow_alloc_zero(a, 1, sizeof *s);
   if (!s)
     return NULL;
@@ -111,13 +112,16 @@ static onward_status open_external(ow_source *s, const char *location, const ow_
   ow_external_file *made = ow_alloc_zero(s->allocator, 1, sizeof *made);
   char *copy = ow_strdup(s->allocator, location);
   onward_status status = ONWARD_OK;
-  if (!made || !copy || !ow_reserve(s->allocator, &s->externals, &s->external_capacity, s->external_count, s->external_count + 1, sizeof *s->externals))
+  if (!made || !copy ||
+      !ow_reserve(s->allocator, &s->externals, &s->external_capacity, s->external_count, s->external_count + 1,
+                  sizeof *s->externals))
     status = ow_fail(&local, ONWARD_MEMORY, "no memory for external data '%s'", location);
   else
     status = ow_file_open_beneath(s->folder, s->real_folder, location, s->map, s->allocator, &made->file, &local);
   if (status == ONWARD_OK && made->file.size > s->file_bytes)
-    status = ow_fail(&local, ONWARD_LIMIT, "external data '%s' has %zu bytes, above the limit file_bytes of %llu (--limit file_bytes=N)", location,
-                     made->file.size, (unsigned long long)s->file_bytes);
+    status = ow_fail(&local, ONWARD_LIMIT,
+                     "external data '%s' has %zu bytes, above the limit file_bytes of %llu (--limit file_bytes=N)",
+                     location, made->file.size, (unsigned long long)s->file_bytes);
   if (status == ONWARD_OK && !ow_strmap_put(&s->by_location, copy, made))
     status = ow_fail(&local, ONWARD_MEMORY, "no memory for external data '%s'", location);
   if (status != ONWARD_OK) {
@@ -136,21 +140,24 @@ static onward_status open_external(ow_source *s, const char *location, const ow_
   return ONWARD_OK;
 }
 
-onward_status ow_source_external(ow_source *s, const OwOnnx__TensorProto *t, size_t want, const uint8_t **data, bool *mapped, onward_error *err) {
+onward_status ow_source_external(ow_source *s, const OwOnnx__TensorProto *t, size_t want, const uint8_t **data,
+                                 bool *mapped, onward_error *err) {
   external_range range;
   OW_TRY(parse_keys(t, &range, err));
   const char *location = strncmp(range.location, "./", 2) == 0 ? range.location + 2 : range.location;
   if (!is_plain_location(location))
     return ow_fail(err, ONWARD_MODEL, "external data '%s' is not a plain relative path", range.location);
   if (!s || !s->folder)
-    return ow_fail(err, ONWARD_MODEL, "external data '%s' needs a directory, and the model comes from memory without one", location);
+    return ow_fail(err, ONWARD_MODEL,
+                   "external data '%s' needs a directory, and the model comes from memory without one", location);
   if (range.has_length && range.length != want)
-    return ow_fail(err, ONWARD_MODEL, "external data '%s' gives %llu bytes, want %zu", location, (unsigned long long)range.length, want);
+    return ow_fail(err, ONWARD_MODEL, "external data '%s' gives %llu bytes, want %zu", location,
+                   (unsigned long long)range.length, want);
   const ow_file *file = NULL;
   OW_TRY(open_external(s, location, &file, err));
   if (range.offset > file->size || want > file->size - range.offset)
-    return ow_fail(err, ONWARD_MODEL, "external data '%s' has %zu bytes, want %zu from byte %llu on", location, file->size, want,
-                   (unsigned long long)range.offset);
+    return ow_fail(err, ONWARD_MODEL, "external data '%s' has %zu bytes, want %zu from byte %llu on", location,
+                   file->size, want, (unsigned long long)range.offset);
   *data = want ? file->data + range.offset : NULL;
   *mapped = file->mapped;
   return ONWARD_OK;

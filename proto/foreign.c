@@ -9,7 +9,8 @@ typedef struct magic {
   const char *what;
 } magic;
 
-#define MAGIC(offset, text, what) {offset, text, sizeof text - 1, what}
+#define MAGIC(offset, text, what) \
+  { offset, text, sizeof text - 1, what }
 
 /* At offset 0: none can begin a ModelProto, as its first tag would be a group, a wrong wire type or a field that does not exist. */
 static const magic magics[] = {
@@ -55,7 +56,8 @@ onward_status ow_foreign_check(const uint8_t *bytes, size_t size, const char *ti
   /* 0x08 is the tag of ir_version: then a text further on is part of a model. */
   for (size_t i = 0; i < sizeof magics / sizeof magics[0] && !what; i++) {
     const magic *m = &magics[i];
-    if ((m->offset == 0 || bytes[0] != 0x08) && size >= m->offset + m->length && memcmp(bytes + m->offset, m->bytes, m->length) == 0)
+    if ((m->offset == 0 || bytes[0] != 0x08) && size >= m->offset + m->length &&
+        memcmp(bytes + m->offset, m->bytes, m->length) == 0)
       what = m->what;
   }
   if (!what && is_safetensors(bytes, size))

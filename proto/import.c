@@ -28,17 +28,36 @@ void ow_import_warn(const ow_importer *c, const char *format, ...) {
   c->warn(c->warn_context, text);
 }
 
-onward_status ow_import_no_memory(onward_error *err) { return ow_fail(err, ONWARD_MEMORY, "no memory to build the graph"); }
+onward_status ow_import_no_memory(onward_error *err) {
+  return ow_fail(err, ONWARD_MEMORY, "no memory to build the graph");
+}
 
-onward_status ow_import_node_place(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err, onward_status status) {
+void ow_import_place(onward_error *err, const char *format, ...) {
+  enum { LONG = 250 };
+  if (!err || strncmp(err->message, "...: ", 5) == 0)
+    return;
+  if (strlen(err->message) > LONG) {
+    ow_error_prefix(err, "...");
+    return;
+  }
+  char text[256];
+  va_list args;
+  va_start(args, format);
+  (void)ow_vformat(text, sizeof text, format, args);
+  va_end(args);
+  ow_error_prefix(err, "%s", text);
+}
+
+onward_status ow_import_node_place(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err,
+                                   onward_status status) {
   const char *domain = ow_domain(n->domain);
-  ow_error_prefix(err, "node #%zu '%.80s' (%.40s %.60s, byte %zu)", index, ow_text(n->name), domain[0] ? domain : "ai.onnx", ow_text(n->op_type),
-                  c->tensors.wire->nodes[n->place]);
+  ow_import_place(err, "node #%zu '%.80s' (%.40s %.60s, byte %zu)", index, ow_text(n->name),
+                  domain[0] ? domain : "ai.onnx", ow_text(n->op_type), c->tensors.wire->nodes[n->place]);
   return status;
 }
 
-onward_status ow_import_node_fail(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err, onward_status status,
-                                  const char *format, ...) {
+onward_status ow_import_node_fail(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err,
+                                  onward_status status, const char *format, ...) {
   char text[ONWARD_ERROR_MESSAGE_SIZE];
   va_list args;
   va_start(args, format);
@@ -51,7 +70,8 @@ onward_status ow_import_node_fail(const ow_importer *c, const OwOnnx__NodeProto 
 
 onward_status ow_import_charge(ow_importer *c, uint64_t nodes, onward_error *err) {
   if (nodes > c->limits.nodes || c->expanded > c->limits.nodes - nodes)
-    return ow_fail(err, ONWARD_LIMIT, "nodes, with functions expanded, are above the limit nodes of %llu (--limit nodes=N)",
+    return ow_fail(err, ONWARD_LIMIT,
+                   "nodes, with functions expanded, are above the limit nodes of %llu (--limit nodes=N)",
                    (unsigned long long)c->limits.nodes);
   c->expanded += nodes;
   return ONWARD_OK;
@@ -60,7 +80,8 @@ onward_status ow_import_charge(ow_importer *c, uint64_t nodes, onward_error *err
 onward_status ow_import_enter(ow_importer *c, onward_error *err) {
   /* The prescan bounds graphs in graphs; calls come on top. */
   if (c->depth >= c->limits.depth * 2)
-    return ow_fail(err, ONWARD_LIMIT, "subgraphs and calls of functions are nested above the limit depth of %llu (--limit depth=N)",
+    return ow_fail(err, ONWARD_LIMIT,
+                   "subgraphs and calls of functions are nested above the limit depth of %llu (--limit depth=N)",
                    (unsigned long long)c->limits.depth);
   c->depth++;
   return ONWARD_OK;
@@ -98,8 +119,8 @@ const char *ow_scope_name(ow_importer *c, const ow_scope *scope, const char *nam
 
 /* ---- opsets and functions ---------------------------------------------------------------------------------------------------------- */
 
-onward_status ow_import_opsets(OwOnnx__OperatorSetIdProto *const *imports, size_t count, ow_arena *arena, const ow_opset **opsets,
-                               size_t *opset_count, onward_error *err) {
+onward_status ow_import_opsets(OwOnnx__OperatorSetIdProto *const *imports, size_t count, ow_arena *arena,
+                               const ow_opset **opsets, size_t *opset_count, onward_error *err) {
   if (count > OPSETS_MAX)
     return ow_fail(err, ONWARD_MODEL, "%zu opset imports, above %d", count, OPSETS_MAX);
   ow_opset *made = ow_arena_zero(arena, count ? count : 1, sizeof *made);
@@ -112,7 +133,8 @@ onward_status ow_import_opsets(OwOnnx__OperatorSetIdProto *const *imports, size_
       return ow_fail(err, ONWARD_MODEL, "opset import of '%s' has version %lld", shown, (long long)version);
     for (size_t j = 0; j < i; j++)
       if (strcmp(made[j].domain, domain) == 0 && made[j].version != version)
-        return ow_fail(err, ONWARD_MODEL, "opset of '%s' is imported twice, as %lld and %lld", shown, (long long)made[j].version, (long long)version);
+        return ow_fail(err, ONWARD_MODEL, "opset of '%s' is imported twice, as %lld and %lld", shown,
+                       (long long)made[j].version, (long long)version);
     made[i].domain = ow_arena_strdup(arena, domain);
     made[i].version = version;
     if (!made[i].domain)
@@ -130,7 +152,8 @@ static int64_t opset_in(const ow_opset *opsets, size_t count, const char *domain
   return 0;
 }
 
-onward_status ow_import_version(const ow_importer *c, const ow_scope *scope, const char *domain, int32_t *version, onward_error *err) {
+onward_status ow_import_version(const ow_importer *c, const ow_scope *scope, const char *domain, int32_t *version,
+                                onward_error *err) {
   int64_t found = scope->call ? opset_in(scope->call->opsets, scope->call->opset_count, domain) : 0;
   if (!found)
     found = opset_in(c->opsets, c->opset_count, domain);
@@ -144,7 +167,8 @@ onward_status ow_import_version(const ow_importer *c, const ow_scope *scope, con
 }
 
 /* Lengths first: no text can look like another triple. */
-static bool function_key(const ow_allocator *a, const char *domain, const char *name, const char *overload, char *buffer, size_t size, char **key) {
+static bool function_key(const ow_allocator *a, const char *domain, const char *name, const char *overload,
+                         char *buffer, size_t size, char **key) {
   const int length = snprintf(buffer, size, "%zu:%zu:%s%s%s", strlen(domain), strlen(name), domain, name, overload);
   if (length < 0)
     return false;
@@ -162,7 +186,8 @@ const OwOnnx__FunctionProto *ow_import_function(ow_importer *c, const OwOnnx__No
   if (c->functions.count == 0)
     return NULL;
   char buffer[256], *key;
-  if (!function_key(c->allocator, ow_domain(n->domain), ow_text(n->op_type), ow_text(n->overload), buffer, sizeof buffer, &key)) {
+  if (!function_key(c->allocator, ow_domain(n->domain), ow_text(n->op_type), ow_text(n->overload), buffer,
+                    sizeof buffer, &key)) {
     *no_memory = true;
     return NULL;
   }
@@ -196,18 +221,22 @@ static onward_status index_functions(ow_importer *c, const OwOnnx__ModelProto *m
 
 /* ---- the model -------------------------------------------------------------------------------------------------------------------- */
 
-static onward_status import_header(ow_importer *c, const OwOnnx__ModelProto *model, ow_graph *graph, onward_error *err) {
+static onward_status import_header(ow_importer *c, const OwOnnx__ModelProto *model, ow_graph *graph,
+                                   onward_error *err) {
   if (!model->has_ir_version)
     return ow_fail(err, ONWARD_MODEL, "has no ir_version");
   if (model->ir_version < 1 || model->ir_version > IR_VERSION_MAX)
-    return ow_fail(err, ONWARD_UNSUPPORTED, "ir_version %lld is outside [1,%d]", (long long)model->ir_version, IR_VERSION_MAX);
+    return ow_fail(err, ONWARD_UNSUPPORTED, "ir_version %lld is outside [1,%d]", (long long)model->ir_version,
+                   IR_VERSION_MAX);
   if (model->ir_version > IR_VERSION_KNOWN)
-    ow_import_warn(c, "ir_version %lld is newer than %d, the last one known here", (long long)model->ir_version, IR_VERSION_KNOWN);
+    ow_import_warn(c, "ir_version %lld is newer than %d, the last one known here", (long long)model->ir_version,
+                   IR_VERSION_KNOWN);
   c->ir_version = graph->ir_version = model->ir_version;
   const char *name = ow_text(model->producer_name), *version = ow_text(model->producer_version);
   graph->producer = ow_arena_printf(&graph->arena, "%s%s%s", name, name[0] && version[0] ? " " : "", version);
   const ow_opset *opsets;
-  OW_TRY(ow_import_opsets(model->opset_import, model->n_opset_import, &graph->arena, &opsets, &graph->opset_count, err));
+  OW_TRY(
+      ow_import_opsets(model->opset_import, model->n_opset_import, &graph->arena, &opsets, &graph->opset_count, err));
   graph->opsets = ow_arena_zero(&graph->arena, graph->opset_count, sizeof *graph->opsets);
   graph->metadata = ow_arena_zero(&graph->arena, model->n_metadata_props, sizeof *graph->metadata);
   if (!graph->producer || !graph->opsets || !graph->metadata)
@@ -226,7 +255,8 @@ static onward_status import_header(ow_importer *c, const OwOnnx__ModelProto *mod
   return ONWARD_OK;
 }
 
-onward_status ow_import_model(ow_importer *c, const OwOnnx__ModelProto *model, ow_arena *weights, ow_graph **graph, onward_error *err) {
+onward_status ow_import_model(ow_importer *c, const OwOnnx__ModelProto *model, ow_arena *weights, ow_graph **graph,
+                              onward_error *err) {
   if (!model->graph)
     return ow_fail(err, ONWARD_MODEL, "has no graph");
   ow_graph *made = ow_graph_create(c->allocator, weights, c->dims);

@@ -71,15 +71,20 @@ static inline const char *ow_text(const char *s) { return s ? s : ""; }
 /* "ai.onnx" is another name of "". */
 static inline const char *ow_domain(const char *s) { return !s || strcmp(s, "ai.onnx") == 0 ? "" : s; }
 
-onward_status ow_import_model(ow_importer *c, const OwOnnx__ModelProto *model, ow_arena *weights, ow_graph **graph, onward_error *err);
+onward_status ow_import_model(ow_importer *c, const OwOnnx__ModelProto *model, ow_arena *weights, ow_graph **graph,
+                              onward_error *err);
 
 void ow_import_warn(const ow_importer *c, const char *format, ...) OW_PRINTF(2, 3);
 onward_status ow_import_no_memory(onward_error *err);
+/* Puts a place before the message, unless it is long already: then what is innermost stays readable, and "..." stands for
+ * the rest of the way. */
+void ow_import_place(onward_error *err, const char *format, ...) OW_PRINTF(2, 3);
 /* Fails with the place of a node, which stands at `index` of its list, in front. */
-onward_status ow_import_node_fail(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err, onward_status status,
-                                  const char *format, ...) OW_PRINTF(6, 7);
+onward_status ow_import_node_fail(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err,
+                                  onward_status status, const char *format, ...) OW_PRINTF(6, 7);
 /* The same for an error that is already there. */
-onward_status ow_import_node_place(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err, onward_status status);
+onward_status ow_import_node_place(const ow_importer *c, const OwOnnx__NodeProto *n, size_t index, onward_error *err,
+                                   onward_status status);
 
 /* Counts nodes against the limit. */
 onward_status ow_import_charge(ow_importer *c, uint64_t nodes, onward_error *err);
@@ -93,34 +98,42 @@ bool ow_scope_find(const ow_scope *scope, const char *name, ow_value **value);
 const char *ow_scope_name(ow_importer *c, const ow_scope *scope, const char *name);
 
 /* import.c */
-onward_status ow_import_opsets(OwOnnx__OperatorSetIdProto *const *imports, size_t count, ow_arena *arena, const ow_opset **opsets,
-                               size_t *opset_count, onward_error *err);
-onward_status ow_import_version(const ow_importer *c, const ow_scope *scope, const char *domain, int32_t *version, onward_error *err);
+onward_status ow_import_opsets(OwOnnx__OperatorSetIdProto *const *imports, size_t count, ow_arena *arena,
+                               const ow_opset **opsets, size_t *opset_count, onward_error *err);
+onward_status ow_import_version(const ow_importer *c, const ow_scope *scope, const char *domain, int32_t *version,
+                                onward_error *err);
 const OwOnnx__FunctionProto *ow_import_function(ow_importer *c, const OwOnnx__NodeProto *n, bool *no_memory);
 
 /* import_graph.c: fills graph, which is empty. parent: NULL for the model's own graph. call: the innermost around. */
-onward_status ow_import_graph(ow_importer *c, const OwOnnx__GraphProto *g, const ow_scope *parent, const ow_call *call, ow_graph *graph,
-                              onward_error *err);
+onward_status ow_import_graph(ow_importer *c, const OwOnnx__GraphProto *g, const ow_scope *parent, const ow_call *call,
+                              ow_graph *graph, onward_error *err);
 
 /* import_order.c: nodes in an order in which every value is made before it is used. *order (of the allocator, to be freed) is
  * NULL when they already are. Errors: a name that nothing defines, a value made twice, a cycle. */
-onward_status ow_import_order(ow_importer *c, const ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count, uint32_t **order,
-                              onward_error *err);
+onward_status ow_import_order(ow_importer *c, const ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count,
+                              uint32_t **order, onward_error *err);
 
 /* import_node.c: all nodes of a list into scope->graph. */
-onward_status ow_import_nodes(ow_importer *c, ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count, onward_error *err);
+onward_status ow_import_nodes(ow_importer *c, ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count,
+                              onward_error *err);
 
 /* import_attr.c */
 /* The attribute that a stands for in scope. bound->proto is NULL when a refers to one that the call leaves out. */
-onward_status ow_import_resolve_attr(const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_bound_attr *bound, onward_error *err);
-onward_status ow_import_attrs(ow_importer *c, const ow_scope *scope, const OwOnnx__NodeProto *n, ow_node *node, onward_error *err);
+onward_status ow_import_resolve_attr(const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_bound_attr *bound,
+                                     onward_error *err);
+onward_status ow_import_attrs(ow_importer *c, const ow_scope *scope, const OwOnnx__NodeProto *n, ow_node *node,
+                              onward_error *err);
 /* The ow_attr_kind of an attribute, checked against what it holds. SPARSE: *sparse. */
 onward_status ow_import_attr_kind(const OwOnnx__AttributeProto *a, ow_attr_kind *kind, bool *sparse, onward_error *err);
 /* dims NULL: check only. */
-onward_status ow_import_type(ow_importer *c, ow_dims *dims, const OwOnnx__TypeProto *t, const char *what, ow_type *type, onward_error *err);
+onward_status ow_import_type(ow_importer *c, ow_dims *dims, const OwOnnx__TypeProto *t, const char *what, ow_type *type,
+                             onward_error *err);
+/* The same for a type that inference finds anyway: of an output, or of a subgraph's input. Exporters leave these incomplete. */
+onward_status ow_import_hint(ow_importer *c, ow_dims *dims, const OwOnnx__TypeProto *t, const char *what, ow_type *type,
+                             onward_error *err);
 
 /* inline.c: the body of function in place of node n. */
-onward_status ow_inline_call(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, const OwOnnx__FunctionProto *function,
-                             onward_error *err);
+onward_status ow_inline_call(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n,
+                             const OwOnnx__FunctionProto *function, onward_error *err);
 
 #endif

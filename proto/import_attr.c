@@ -6,12 +6,27 @@
 
 /* AttributeProto.AttributeType */
 enum {
-  TYPE_UNDEFINED, TYPE_FLOAT, TYPE_INT, TYPE_STRING, TYPE_TENSOR, TYPE_GRAPH, TYPE_FLOATS, TYPE_INTS, TYPE_STRINGS, TYPE_TENSORS, TYPE_GRAPHS,
-  TYPE_SPARSE_TENSOR, TYPE_SPARSE_TENSORS, TYPE_TYPE_PROTO, TYPE_TYPE_PROTOS, TYPE_COUNT
+  TYPE_UNDEFINED,
+  TYPE_FLOAT,
+  TYPE_INT,
+  TYPE_STRING,
+  TYPE_TENSOR,
+  TYPE_GRAPH,
+  TYPE_FLOATS,
+  TYPE_INTS,
+  TYPE_STRINGS,
+  TYPE_TENSORS,
+  TYPE_GRAPHS,
+  TYPE_SPARSE_TENSOR,
+  TYPE_SPARSE_TENSORS,
+  TYPE_TYPE_PROTO,
+  TYPE_TYPE_PROTOS,
+  TYPE_COUNT
 };
 
-static const char *const type_names[TYPE_COUNT] = {"UNDEFINED", "FLOAT",   "INT",    "STRING",        "TENSOR",         "GRAPH",      "FLOATS",     "INTS",
-                                                   "STRINGS",   "TENSORS", "GRAPHS", "SPARSE_TENSOR", "SPARSE_TENSORS", "TYPE_PROTO", "TYPE_PROTOS"};
+static const char *const type_names[TYPE_COUNT] = {
+    "UNDEFINED", "FLOAT",   "INT",    "STRING",        "TENSOR",         "GRAPH",      "FLOATS",     "INTS",
+    "STRINGS",   "TENSORS", "GRAPHS", "SPARSE_TENSOR", "SPARSE_TENSORS", "TYPE_PROTO", "TYPE_PROTOS"};
 
 /* ---- what an attribute is -------------------------------------------------------------------------------------------------------- */
 
@@ -37,11 +52,13 @@ static uint32_t present_fields(const OwOnnx__AttributeProto *a) {
   return bits;
 }
 
-onward_status ow_import_attr_kind(const OwOnnx__AttributeProto *a, ow_attr_kind *kind, bool *sparse, onward_error *err) {
+onward_status ow_import_attr_kind(const OwOnnx__AttributeProto *a, ow_attr_kind *kind, bool *sparse,
+                                  onward_error *err) {
   static const ow_attr_kind kinds[TYPE_COUNT] = {
-      [TYPE_FLOAT] = OW_ATTR_FLOAT,   [TYPE_INT] = OW_ATTR_INT,         [TYPE_STRING] = OW_ATTR_STRING,   [TYPE_TENSOR] = OW_ATTR_TENSOR,
-      [TYPE_GRAPH] = OW_ATTR_GRAPH,   [TYPE_FLOATS] = OW_ATTR_FLOATS,   [TYPE_INTS] = OW_ATTR_INTS,       [TYPE_STRINGS] = OW_ATTR_STRINGS,
-      [TYPE_TENSORS] = OW_ATTR_TENSORS, [TYPE_GRAPHS] = OW_ATTR_GRAPHS, [TYPE_TYPE_PROTO] = OW_ATTR_TYPE};
+      [TYPE_FLOAT] = OW_ATTR_FLOAT,   [TYPE_INT] = OW_ATTR_INT,         [TYPE_STRING] = OW_ATTR_STRING,
+      [TYPE_TENSOR] = OW_ATTR_TENSOR, [TYPE_GRAPH] = OW_ATTR_GRAPH,     [TYPE_FLOATS] = OW_ATTR_FLOATS,
+      [TYPE_INTS] = OW_ATTR_INTS,     [TYPE_STRINGS] = OW_ATTR_STRINGS, [TYPE_TENSORS] = OW_ATTR_TENSORS,
+      [TYPE_GRAPHS] = OW_ATTR_GRAPHS, [TYPE_TYPE_PROTO] = OW_ATTR_TYPE};
   const uint32_t present = present_fields(a);
   int32_t type = a->has_type ? a->type : TYPE_UNDEFINED;
   if (type < 0 || type >= TYPE_COUNT)
@@ -53,8 +70,10 @@ onward_status ow_import_attr_kind(const OwOnnx__AttributeProto *a, ow_attr_kind 
   }
   const uint32_t others = present & ~(UINT32_C(1) << type);
   if (others)
-    return ow_fail(err, ONWARD_MODEL, "attribute of type %s holds %s", type_names[type], type_names[__builtin_ctz(others)]);
-  const bool single_message = type == TYPE_TENSOR || type == TYPE_GRAPH || type == TYPE_SPARSE_TENSOR || type == TYPE_TYPE_PROTO;
+    return ow_fail(err, ONWARD_MODEL, "attribute of type %s holds %s", type_names[type],
+                   type_names[__builtin_ctz(others)]);
+  const bool single_message =
+      type == TYPE_TENSOR || type == TYPE_GRAPH || type == TYPE_SPARSE_TENSOR || type == TYPE_TYPE_PROTO;
   if (single_message && !present)
     return ow_fail(err, ONWARD_MODEL, "attribute of type %s is empty", type_names[type]);
   *sparse = type == TYPE_SPARSE_TENSOR;
@@ -64,7 +83,8 @@ onward_status ow_import_attr_kind(const OwOnnx__AttributeProto *a, ow_attr_kind 
   return ONWARD_OK;
 }
 
-onward_status ow_import_resolve_attr(const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_bound_attr *bound, onward_error *err) {
+onward_status ow_import_resolve_attr(const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_bound_attr *bound,
+                                     onward_error *err) {
   const char *name = ow_text(a->name), *reference = ow_text(a->ref_attr_name);
   *bound = (ow_bound_attr){name, a, scope};
   if (!name[0])
@@ -72,7 +92,8 @@ onward_status ow_import_resolve_attr(const ow_scope *scope, const OwOnnx__Attrib
   if (!reference[0])
     return ONWARD_OK;
   if (!scope->call)
-    return ow_fail(err, ONWARD_MODEL, "attribute '%.80s' refers to '%.80s' of a function, outside of one", name, reference);
+    return ow_fail(err, ONWARD_MODEL, "attribute '%.80s' refers to '%.80s' of a function, outside of one", name,
+                   reference);
   if (present_fields(a))
     return ow_fail(err, ONWARD_MODEL, "attribute '%.80s' refers to '%.80s' and holds a value as well", name, reference);
   bound->proto = NULL;
@@ -82,7 +103,8 @@ onward_status ow_import_resolve_attr(const ow_scope *scope, const OwOnnx__Attrib
       continue;
     const int32_t want = a->has_type ? a->type : 0, got = given->proto->has_type ? given->proto->type : 0;
     if (want && got && want != got)
-      return ow_fail(err, ONWARD_MODEL, "attribute '%.80s' has type %d, but '%.80s' that it refers to has %d", name, want, reference, got);
+      return ow_fail(err, ONWARD_MODEL, "attribute '%.80s' has type %d, but '%.80s' that it refers to has %d", name,
+                     want, reference, got);
     bound->proto = given->proto;
     bound->scope = given->scope;
   }
@@ -92,7 +114,8 @@ onward_status ow_import_resolve_attr(const ow_scope *scope, const OwOnnx__Attrib
 /* ---- payloads ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Copied into the graph's arena. Copies made again at every call of a function count as work. */
-static onward_status copy_payload(ow_importer *c, const ow_scope *scope, const void *from, size_t count, size_t size, void **to, onward_error *err) {
+static onward_status copy_payload(ow_importer *c, const ow_scope *scope, const void *from, size_t count, size_t size,
+                                  void **to, onward_error *err) {
   size_t bytes;
   if (!ow_size_mul(count, size, &bytes))
     return ow_import_no_memory(err);
@@ -106,7 +129,8 @@ static onward_status copy_payload(ow_importer *c, const ow_scope *scope, const v
   return ONWARD_OK;
 }
 
-static onward_status copy_string(ow_importer *c, const ow_scope *scope, const ProtobufCBinaryData *s, const char **out, onward_error *err) {
+static onward_status copy_string(ow_importer *c, const ow_scope *scope, const ProtobufCBinaryData *s, const char **out,
+                                 onward_error *err) {
   void *text = NULL;
   if (s->len && memchr(s->data, 0, s->len))
     return ow_fail(err, ONWARD_MODEL, "attribute's text holds a NUL byte");
@@ -118,7 +142,8 @@ static onward_status copy_string(ow_importer *c, const ow_scope *scope, const Pr
   return ONWARD_OK;
 }
 
-static onward_status copy_strings(ow_importer *c, const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_attr *attr, onward_error *err) {
+static onward_status copy_strings(ow_importer *c, const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_attr *attr,
+                                  onward_error *err) {
   void *table = NULL;
   OW_TRY(copy_payload(c, scope, NULL, a->n_strings, sizeof(char *), &table, err));
   for (size_t i = 0; i < a->n_strings; i++)
@@ -128,7 +153,8 @@ static onward_status copy_strings(ow_importer *c, const ow_scope *scope, const O
   return ONWARD_OK;
 }
 
-static onward_status copy_tensors(ow_importer *c, const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_attr *attr, onward_error *err) {
+static onward_status copy_tensors(ow_importer *c, const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_attr *attr,
+                                  onward_error *err) {
   void *table = NULL;
   OW_TRY(copy_payload(c, scope, NULL, a->n_tensors, sizeof(ow_const *), &table, err));
   for (size_t i = 0; i < a->n_tensors; i++)
@@ -138,7 +164,8 @@ static onward_status copy_tensors(ow_importer *c, const ow_scope *scope, const O
   return ONWARD_OK;
 }
 
-static onward_status copy_value(ow_importer *c, const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_attr *attr, onward_error *err) {
+static onward_status copy_value(ow_importer *c, const ow_scope *scope, const OwOnnx__AttributeProto *a, ow_attr *attr,
+                                onward_error *err) {
   void *copy = NULL;
   switch (attr->kind) {
     case OW_ATTR_FLOAT: attr->f = a->f; return ONWARD_OK;
@@ -169,7 +196,8 @@ static onward_status copy_value(ow_importer *c, const ow_scope *scope, const OwO
 }
 
 /* Graphs are attached to the node before they are filled: then whoever frees the graph frees them too. */
-static onward_status add_graphs(ow_importer *c, const ow_bound_attr *bound, ow_node *node, ow_attr *attr, onward_error *err) {
+static onward_status add_graphs(ow_importer *c, const ow_bound_attr *bound, ow_node *node, ow_attr *attr,
+                                onward_error *err) {
   ow_graph *graph = node->graph;
   OwOnnx__GraphProto *const single[1] = {bound->proto->g};
   OwOnnx__GraphProto *const *protos = attr->kind == OW_ATTR_GRAPH ? single : bound->proto->graphs;
@@ -192,14 +220,15 @@ static onward_status add_graphs(ow_importer *c, const ow_bound_attr *bound, ow_n
     const onward_status status = ow_import_graph(c, protos[i], bound->scope, bound->scope->call, made[i], err);
     if (status != ONWARD_OK) {
       if (attr->kind == OW_ATTR_GRAPHS)
-        ow_error_prefix(err, "graph #%zu", i);
+        ow_import_place(err, "graph #%zu", i);
       return status;
     }
   }
   return ONWARD_OK;
 }
 
-static onward_status add_attr(ow_importer *c, const ow_scope *scope, const ow_bound_attr *bound, ow_node *node, onward_error *err) {
+static onward_status add_attr(ow_importer *c, const ow_scope *scope, const ow_bound_attr *bound, ow_node *node,
+                              onward_error *err) {
   ow_attr attr = {.name = bound->name};
   bool sparse;
   OW_TRY(ow_import_attr_kind(bound->proto, &attr.kind, &sparse, err));
@@ -234,7 +263,8 @@ static onward_status check_names(ow_importer *c, const OwOnnx__NodeProto *n, onw
   return status;
 }
 
-onward_status ow_import_attrs(ow_importer *c, const ow_scope *scope, const OwOnnx__NodeProto *n, ow_node *node, onward_error *err) {
+onward_status ow_import_attrs(ow_importer *c, const ow_scope *scope, const OwOnnx__NodeProto *n, ow_node *node,
+                              onward_error *err) {
   OW_TRY(check_names(c, n, err));
   if (scope->call)
     OW_TRY(ow_import_charge(c, n->n_attribute / 16, err));
@@ -245,7 +275,7 @@ onward_status ow_import_attrs(ow_importer *c, const ow_scope *scope, const OwOnn
       continue;
     const onward_status status = add_attr(c, scope, &bound, node, err);
     if (status != ONWARD_OK) {
-      ow_error_prefix(err, "attribute '%.80s'", bound.name);
+      ow_import_place(err, "attribute '%.80s'", bound.name);
       return status;
     }
   }
@@ -254,8 +284,8 @@ onward_status ow_import_attrs(ow_importer *c, const ow_scope *scope, const OwOnn
 
 /* ---- types ----------------------------------------------------------------------------------------------------------------------------- */
 
-static onward_status import_shape(ow_importer *c, ow_dims *dims, const OwOnnx__TensorShapeProto *s, const char *what, ow_shape *shape,
-                                  onward_error *err) {
+static onward_status import_shape(ow_importer *c, ow_dims *dims, const OwOnnx__TensorShapeProto *s, const char *what,
+                                  ow_shape *shape, onward_error *err) {
   if (s->n_dim > ONWARD_MAX_RANK)
     return ow_fail(err, ONWARD_UNSUPPORTED, "'%.160s' has rank %zu, above %d", what, s->n_dim, ONWARD_MAX_RANK);
   shape->rank = (int32_t)s->n_dim;
@@ -278,29 +308,43 @@ static const OwOnnx__TypeProto *element_type(const OwOnnx__TypeProto *t) {
   return t->optional_type ? t->optional_type->elem_type : NULL;
 }
 
-onward_status ow_import_type(ow_importer *c, ow_dims *dims, const OwOnnx__TypeProto *t, const char *what, ow_type *type, onward_error *err) {
+onward_status ow_import_type(ow_importer *c, ow_dims *dims, const OwOnnx__TypeProto *t, const char *what, ow_type *type,
+                             onward_error *err) {
   *type = (ow_type){.shape.rank = -1};
   for (int level = 0;; level++) {
-    const int kinds = (t->tensor_type != NULL) + (t->sequence_type != NULL) + (t->map_type != NULL) + (t->sparse_tensor_type != NULL) +
-                      (t->optional_type != NULL);
+    const int kinds = (t->tensor_type != NULL) + (t->sequence_type != NULL) + (t->map_type != NULL) +
+                      (t->sparse_tensor_type != NULL) + (t->optional_type != NULL);
     if (kinds != 1)
       return ow_fail(err, ONWARD_MODEL, "the type of '%.160s' is %s", what, kinds ? "several at once" : "empty");
     if (t->map_type || t->sparse_tensor_type)
-      return ow_fail(err, ONWARD_UNSUPPORTED, "'%.160s' is a %s, which is not supported", what, t->map_type ? "map" : "sparse tensor");
+      return ow_fail(err, ONWARD_UNSUPPORTED, "'%.160s' is a %s, which is not supported", what,
+                     t->map_type ? "map" : "sparse tensor");
     if (t->tensor_type)
       break;
     if (level == 0)
       type->kind = t->sequence_type ? OW_VALUE_SEQUENCE : OW_VALUE_OPTIONAL;
     else if (t->optional_type || type->kind == OW_VALUE_SEQUENCE || level > 1)
-      return ow_fail(err, ONWARD_UNSUPPORTED, "'%.160s' is a sequence of sequences or of optionals, which is not supported", what);
+      return ow_fail(err, ONWARD_UNSUPPORTED,
+                     "'%.160s' is a sequence of sequences or of optionals, which is not supported", what);
     t = element_type(t);
     if (!t)
       return ow_fail(err, ONWARD_MODEL, "the type of '%.160s' lacks that of its elements", what);
   }
-  const onward_status status = ow_dtype_check(t->tensor_type->has_elem_type ? t->tensor_type->elem_type : 0, &type->dtype, err);
+  const onward_status status =
+      ow_dtype_check(t->tensor_type->has_elem_type ? t->tensor_type->elem_type : 0, &type->dtype, err);
   if (status != ONWARD_OK) {
-    ow_error_prefix(err, "'%.160s'", what);
+    ow_import_place(err, "'%.160s'", what);
     return status;
   }
   return t->tensor_type->shape ? import_shape(c, dims, t->tensor_type->shape, what, &type->shape, err) : ONWARD_OK;
+}
+
+onward_status ow_import_hint(ow_importer *c, ow_dims *dims, const OwOnnx__TypeProto *t, const char *what, ow_type *type,
+                             onward_error *err) {
+  *type = (ow_type){.shape.rank = -1};
+  const OwOnnx__TypeProto *leaf = t;
+  while (leaf && !leaf->tensor_type)
+    leaf = element_type(leaf);
+  const bool says_nothing = !leaf || !leaf->tensor_type->has_elem_type || leaf->tensor_type->elem_type == 0;
+  return says_nothing ? ONWARD_OK : ow_import_type(c, dims, t, what, type, err);
 }

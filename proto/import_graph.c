@@ -37,13 +37,14 @@ static onward_status add_inputs(ow_importer *c, ow_scope *scope, const OwOnnx__G
       return ow_fail(err, ONWARD_MODEL, "'%.160s' is the name of two inputs", name);
     ow_type type = {.shape.rank = -1};
     if (info->type)
-      OW_TRY(ow_import_type(c, known ? NULL : graph->dims, info->type, name, &type, err));
+      OW_TRY((scope->parent ? ow_import_hint : ow_import_type)(c, known ? NULL : graph->dims, info->type, name, &type,
+                                                               err));
     else if (!scope->parent)
       return ow_fail(err, ONWARD_MODEL, "input '%.160s' has no type", name);
     if (known) { /* a default, as files before IR 4 had to list their initialisers */
-      if (info->type && type.dtype != known->constant->dtype)
-        return ow_fail(err, ONWARD_MODEL, "'%.160s' is %s as an input and %s as an initialiser", name, onward_dtype_name(type.dtype),
-                       onward_dtype_name(known->constant->dtype));
+      if (type.dtype != ONWARD_UNDEFINED && type.dtype != known->constant->dtype)
+        return ow_fail(err, ONWARD_MODEL, "'%.160s' is %s as an input and %s as an initialiser", name,
+                       onward_dtype_name(type.dtype), onward_dtype_name(known->constant->dtype));
       continue;
     }
     ow_value *value = ow_graph_add_value(graph, name);
@@ -63,7 +64,7 @@ static onward_status add_outputs(ow_importer *c, ow_scope *scope, const OwOnnx__
     ow_value *value = NULL;
     ow_type type;
     if (g->output[i]->type)
-      status = ow_import_type(c, NULL, g->output[i]->type, name, &type, err);
+      status = ow_import_hint(c, NULL, g->output[i]->type, name, &type, err);
     if (status != ONWARD_OK)
       break;
     if (!name[0])
@@ -92,8 +93,8 @@ static onward_status import_parts(ow_importer *c, const OwOnnx__GraphProto *g, o
   return add_outputs(c, scope, g, err);
 }
 
-onward_status ow_import_graph(ow_importer *c, const OwOnnx__GraphProto *g, const ow_scope *parent, const ow_call *call, ow_graph *graph,
-                              onward_error *err) {
+onward_status ow_import_graph(ow_importer *c, const OwOnnx__GraphProto *g, const ow_scope *parent, const ow_call *call,
+                              ow_graph *graph, onward_error *err) {
   OW_TRY(ow_import_enter(c, err));
   uint32_t next_index = (uint32_t)g->n_node;
   ow_scope scope = {.parent = parent, .call = call, .graph = graph, .next_index = &next_index};

@@ -5,8 +5,8 @@
 
 /* ---- Constant -------------------------------------------------------------------------------------------------------------------- */
 
-static onward_status string_constant(ow_importer *c, const ProtobufCBinaryData *strings, size_t count, int32_t rank, const ow_const **out,
-                                     onward_error *err) {
+static onward_status string_constant(ow_importer *c, const ProtobufCBinaryData *strings, size_t count, int32_t rank,
+                                     const ow_const **out, onward_error *err) {
   ow_arena *arena = c->tensors.weights;
   ow_const *made = ow_arena_zero(arena, 1, sizeof *made);
   const char **table = ow_arena_zero(arena, count, sizeof *table);
@@ -19,7 +19,8 @@ static onward_status string_constant(ow_importer *c, const ProtobufCBinaryData *
     if (!table[i])
       return ow_import_no_memory(err);
   }
-  *made = (ow_const){.dtype = ONWARD_STRING, .rank = rank, .dims = {(int64_t)count}, .data = table, .bytes = count * sizeof *table};
+  *made = (ow_const){
+      .dtype = ONWARD_STRING, .rank = rank, .dims = {(int64_t)count}, .data = table, .bytes = count * sizeof *table};
   if (rank == 0)
     made->dims[0] = 0;
   *out = made;
@@ -27,13 +28,13 @@ static onward_status string_constant(ow_importer *c, const ProtobufCBinaryData *
 }
 
 /* The value of a Constant node. */
-static onward_status constant_value(ow_importer *c, const ow_scope *scope, const ow_bound_attr *bound, const char *name, ow_value **value,
-                                    onward_error *err) {
+static onward_status constant_value(ow_importer *c, const ow_scope *scope, const ow_bound_attr *bound, const char *name,
+                                    ow_value **value, onward_error *err) {
   static const struct form {
     const char *name;
     ow_attr_kind kind;
-  } forms[] = {{"value", OW_ATTR_TENSOR},          {"value_float", OW_ATTR_FLOAT},   {"value_floats", OW_ATTR_FLOATS},
-               {"value_int", OW_ATTR_INT},         {"value_ints", OW_ATTR_INTS},     {"value_string", OW_ATTR_STRING},
+  } forms[] = {{"value", OW_ATTR_TENSOR},          {"value_float", OW_ATTR_FLOAT}, {"value_floats", OW_ATTR_FLOATS},
+               {"value_int", OW_ATTR_INT},         {"value_ints", OW_ATTR_INTS},   {"value_string", OW_ATTR_STRING},
                {"value_strings", OW_ATTR_STRINGS}, {"sparse_value", OW_ATTR_NONE}};
   const OwOnnx__AttributeProto *a = bound->proto;
   ow_attr_kind kind;
@@ -75,13 +76,15 @@ static onward_status constant_value(ow_importer *c, const ow_scope *scope, const
 
 static onward_status import_constant(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, onward_error *err) {
   if (n->n_input || n->n_output != 1 || !n->output[0][0])
-    return ow_fail(err, ONWARD_MODEL, "Constant has %zu inputs and %zu outputs, want none and 1", n->n_input, n->n_output);
+    return ow_fail(err, ONWARD_MODEL, "Constant has %zu inputs and %zu outputs, want none and 1", n->n_input,
+                   n->n_output);
   if (n->n_attribute != 1)
     return ow_fail(err, ONWARD_MODEL, "Constant has %zu attributes, want 1", n->n_attribute);
   ow_bound_attr bound;
   OW_TRY(ow_import_resolve_attr(scope, n->attribute[0], &bound, err));
   if (!bound.proto)
-    return ow_fail(err, ONWARD_MODEL, "Constant refers to attribute '%.80s', which the call leaves out", ow_text(n->attribute[0]->ref_attr_name));
+    return ow_fail(err, ONWARD_MODEL, "Constant refers to attribute '%.80s', which the call leaves out",
+                   ow_text(n->attribute[0]->ref_attr_name));
   const char *name = ow_scope_name(c, scope, n->output[0]);
   ow_value *value = NULL;
   if (!name)
@@ -92,7 +95,8 @@ static onward_status import_constant(ow_importer *c, ow_scope *scope, const OwOn
 
 /* ---- operators ---------------------------------------------------------------------------------------------------------------------- */
 
-static onward_status import_operator(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, size_t index, onward_error *err) {
+static onward_status import_operator(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, size_t index,
+                                     onward_error *err) {
   int32_t version = 0;
   OW_TRY(ow_import_version(c, scope, ow_domain(n->domain), &version, err));
   if (!ow_reserve(c->allocator, &c->slots, &c->slot_capacity, 0, n->n_input + n->n_output + 1, sizeof *c->slots))
@@ -117,7 +121,8 @@ static onward_status import_operator(ow_importer *c, ow_scope *scope, const OwOn
   if (scope->is_body)
     name = ow_scope_name(c, scope, name[0] ? name : ow_text(n->op_type));
   graph->next_node_index = scope->is_body ? (*scope->next_index)++ : (uint32_t)index;
-  ow_node *node = name ? ow_graph_add_node(graph, NULL, name, ow_domain(n->domain), n->op_type, version, inputs, n->n_input, outputs, n->n_output)
+  ow_node *node = name ? ow_graph_add_node(graph, NULL, name, ow_domain(n->domain), n->op_type, version, inputs,
+                                           n->n_input, outputs, n->n_output)
                        : NULL;
   if (!node)
     return ow_import_no_memory(err);
@@ -129,7 +134,8 @@ static onward_status import_operator(ow_importer *c, ow_scope *scope, const OwOn
   return ONWARD_OK;
 }
 
-static onward_status import_node(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, size_t index, onward_error *err) {
+static onward_status import_node(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, size_t index,
+                                 onward_error *err) {
   const uint64_t wide = scope->call ? (n->n_input + n->n_output) / 16 : 0;
   OW_TRY(ow_import_charge(c, 1 + wide, err));
   if (!ow_text(n->op_type)[0])
@@ -145,11 +151,13 @@ static onward_status import_node(ow_importer *c, ow_scope *scope, const OwOnnx__
   return import_operator(c, scope, n, index, err);
 }
 
-onward_status ow_import_nodes(ow_importer *c, ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count, onward_error *err) {
+onward_status ow_import_nodes(ow_importer *c, ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count,
+                              onward_error *err) {
   uint32_t *order = NULL;
   OW_TRY(ow_import_order(c, scope, nodes, count, &order, err));
   if (order)
-    ow_import_warn(c, "the nodes of %s '%.120s' are not in an order that can run: sorted", scope->is_body ? "function" : "graph",
+    ow_import_warn(c, "the nodes of %s '%.120s' are not in an order that can run: sorted",
+                   scope->is_body ? "function" : "graph",
                    scope->is_body ? ow_text(scope->call->function->name) : scope->graph->name);
   onward_status status = ONWARD_OK;
   for (size_t i = 0; i < count && status == ONWARD_OK; i++) {

@@ -56,7 +56,8 @@ static bool add_locals(locals *l, const OwOnnx__GraphProto *g) {
   for (size_t i = 0; i < g->n_initializer && ok; i++)
     ok = ow_strmap_put(&l->names, ow_text(g->initializer[i]->name), l);
   for (size_t i = 0; i < g->n_sparse_initializer && ok; i++)
-    ok = !g->sparse_initializer[i]->values || ow_strmap_put(&l->names, ow_text(g->sparse_initializer[i]->values->name), l);
+    ok = !g->sparse_initializer[i]->values ||
+         ow_strmap_put(&l->names, ow_text(g->sparse_initializer[i]->values->name), l);
   for (size_t i = 0; i < g->n_input && ok; i++)
     ok = ow_strmap_put(&l->names, ow_text(g->input[i]->name), l);
   for (size_t i = 0; i < g->n_node && ok; i++)
@@ -107,7 +108,8 @@ static onward_status look(sorter *s, onward_error *err) {
       if (!name[0])
         continue;
       if (!ow_strmap_has(&s->producers, name) && !ow_scope_find(s->scope, name, &value))
-        return ow_import_node_fail(s->c, n, i, err, ONWARD_MODEL, "input %zu '%.160s' is made by no node, and is no input or initialiser", k, name);
+        return ow_import_node_fail(s->c, n, i, err, ONWARD_MODEL,
+                                   "input %zu '%.160s' is made by no node, and is no input or initialiser", k, name);
       need(s, name);
     }
     need_of_attrs(s, n, NULL);
@@ -141,7 +143,8 @@ static onward_status name_cycle(const sorter *s, const visit *stack, size_t dept
   }
   if (shown < length)
     return ow_fail(err, ONWARD_MODEL, "%zu nodes form a cycle: %s...", length, text);
-  return ow_fail(err, ONWARD_MODEL, "%zu node%s a cycle: %s#%u", length, length == 1 ? " forms" : "s form", text, stack[depth - 1].node);
+  return ow_fail(err, ONWARD_MODEL, "%zu node%s a cycle: %s#%u", length, length == 1 ? " forms" : "s form", text,
+                 stack[depth - 1].node);
 }
 
 /* Depth first with a stack of its own, in the file's order where that is free. */
@@ -212,13 +215,14 @@ static onward_status add_producers(sorter *s, onward_error *err) {
         continue;
       const uintptr_t other = (uintptr_t)ow_strmap_get(&s->producers, name);
       if (other)
-        return ow_import_node_fail(s->c, n, i, err, ONWARD_MODEL, "output '%.120s' is also made by node #%zu '%.80s'", name, (size_t)other - 1,
-                                   ow_text(s->nodes[other - 1]->name));
+        return ow_import_node_fail(s->c, n, i, err, ONWARD_MODEL, "output '%.120s' is also made by node #%zu '%.80s'",
+                                   name, (size_t)other - 1, ow_text(s->nodes[other - 1]->name));
       ow_value *seen = NULL;
       char buffer[320];
       if (ow_scope_find(s->scope, name, &seen))
         return ow_import_node_fail(s->c, n, i, err, ONWARD_MODEL, "output '%.120s' is also the name of %s%s", name,
-                                   describe(seen, buffer, sizeof buffer), seen && seen->graph != s->scope->graph ? " outside" : "");
+                                   describe(seen, buffer, sizeof buffer),
+                                   seen && seen->graph != s->scope->graph ? " outside" : "");
       /* An index and not an address, so that no second table is needed. */
       if (!ow_strmap_put(&s->producers, name, (void *)(uintptr_t)(i + 1)))
         return ow_import_no_memory(err);
@@ -227,8 +231,8 @@ static onward_status add_producers(sorter *s, onward_error *err) {
   return ONWARD_OK;
 }
 
-onward_status ow_import_order(ow_importer *c, const ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count, uint32_t **order,
-                              onward_error *err) {
+onward_status ow_import_order(ow_importer *c, const ow_scope *scope, OwOnnx__NodeProto *const *nodes, size_t count,
+                              uint32_t **order, onward_error *err) {
   *order = NULL;
   if (count > UINT32_MAX - 1)
     return ow_fail(err, ONWARD_LIMIT, "%zu nodes in one graph", count);

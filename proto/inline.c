@@ -47,8 +47,8 @@ static const OwOnnx__AttributeProto *find_attr(const OwOnnx__NodeProto *n, const
 }
 
 /* The attributes a body may refer to: what the call gives, else the default, else nothing. */
-static onward_status bind_attrs(ow_importer *c, const ow_scope *scope, const ow_scope *body, const OwOnnx__NodeProto *n, ow_call *call,
-                                onward_error *err) {
+static onward_status bind_attrs(ow_importer *c, const ow_scope *scope, const ow_scope *body, const OwOnnx__NodeProto *n,
+                                ow_call *call, onward_error *err) {
   const OwOnnx__FunctionProto *f = call->function;
   call->attrs = ow_arena_zero(&c->scratch, f->n_attribute + f->n_attribute_proto, sizeof *call->attrs);
   if (!call->attrs)
@@ -70,14 +70,16 @@ static onward_status bind_attrs(ow_importer *c, const ow_scope *scope, const ow_
   return ONWARD_OK;
 }
 
-static onward_status bind_values(ow_importer *c, ow_scope *scope, ow_scope *body, const OwOnnx__NodeProto *n, ow_call *call, onward_error *err) {
+static onward_status bind_values(ow_importer *c, ow_scope *scope, ow_scope *body, const OwOnnx__NodeProto *n,
+                                 ow_call *call, onward_error *err) {
   const OwOnnx__FunctionProto *f = call->function;
   for (size_t i = 0; i < f->n_input; i++) {
     ow_value *value = NULL;
     if (i < n->n_input && n->input[i][0] && !ow_scope_find(scope, n->input[i], &value))
       return ow_fail(err, ONWARD_MODEL, "input %zu '%.160s' is not made before", i, n->input[i]);
     if (!f->input[i][0] || ow_strmap_has(&body->values, f->input[i]))
-      return ow_fail(err, ONWARD_MODEL, "function '%.80s' has no name or a second one for its input %zu", ow_text(f->name), i);
+      return ow_fail(err, ONWARD_MODEL, "function '%.80s' has no name or a second one for its input %zu",
+                     ow_text(f->name), i);
     if (!ow_strmap_put(&body->values, f->input[i], value))
       return ow_import_no_memory(err);
   }
@@ -92,23 +94,26 @@ static onward_status bind_values(ow_importer *c, ow_scope *scope, ow_scope *body
 }
 
 /* What the body made takes the names of the call's outputs. It may be an input handed through. */
-static onward_status give_outputs(ow_scope *scope, const ow_scope *body, const OwOnnx__NodeProto *n, const OwOnnx__FunctionProto *f,
-                                  onward_error *err) {
+static onward_status give_outputs(ow_scope *scope, const ow_scope *body, const OwOnnx__NodeProto *n,
+                                  const OwOnnx__FunctionProto *f, onward_error *err) {
   for (size_t i = 0; i < n->n_output; i++) {
     ow_value *value = NULL;
     if (!n->output[i][0])
       continue;
     if (!ow_scope_find(body, f->output[i], &value))
-      return ow_fail(err, ONWARD_MODEL, "function '%.80s' does not make its output %zu '%.80s'", ow_text(f->name), i, f->output[i]);
+      return ow_fail(err, ONWARD_MODEL, "function '%.80s' does not make its output %zu '%.80s'", ow_text(f->name), i,
+                     f->output[i]);
     if (!value)
-      return ow_fail(err, ONWARD_MODEL, "output %zu of function '%.80s' is an input that the call leaves out", i, ow_text(f->name));
+      return ow_fail(err, ONWARD_MODEL, "output %zu of function '%.80s' is an input that the call leaves out", i,
+                     ow_text(f->name));
     if (!ow_strmap_put(&scope->values, n->output[i], value))
       return ow_import_no_memory(err);
   }
   return ONWARD_OK;
 }
 
-static onward_status import_body(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, ow_call *call, onward_error *err) {
+static onward_status import_body(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, ow_call *call,
+                                 onward_error *err) {
   const OwOnnx__FunctionProto *f = call->function;
   ow_scope body = {.call = call, .graph = scope->graph, .is_body = true, .next_index = scope->next_index};
   ow_strmap_init(&body.values, c->allocator);
@@ -125,14 +130,18 @@ static onward_status import_body(ow_importer *c, ow_scope *scope, const OwOnnx__
   return status;
 }
 
-onward_status ow_inline_call(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, const OwOnnx__FunctionProto *f,
-                             onward_error *err) {
+onward_status ow_inline_call(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n,
+                             const OwOnnx__FunctionProto *f, onward_error *err) {
   OW_TRY(check_recursion(scope, f, err));
   if (n->n_input > f->n_input || n->n_output > f->n_output)
-    return ow_fail(err, ONWARD_MODEL, "%zu inputs and %zu outputs, but function '%.80s' has %zu and %zu", n->n_input, n->n_output, ow_text(f->name),
-                   f->n_input, f->n_output);
+    return ow_fail(err, ONWARD_MODEL, "%zu inputs and %zu outputs, but function '%.80s' has %zu and %zu", n->n_input,
+                   n->n_output, ow_text(f->name), f->n_input, f->n_output);
   /* What a call costs besides its nodes, which are counted as they come. */
-  OW_TRY(ow_import_charge(c, (f->n_input + f->n_output + (f->n_attribute + f->n_attribute_proto) * (1 + n->n_attribute) + f->n_opset_import) / 16, err));
+  OW_TRY(ow_import_charge(
+      c,
+      (f->n_input + f->n_output + (f->n_attribute + f->n_attribute_proto) * (1 + n->n_attribute) + f->n_opset_import) /
+          16,
+      err));
   OW_TRY(ow_import_enter(c, err));
   ow_call call = {.caller = scope->call, .function = f};
   ow_strmap_init(&call.renamed, c->allocator);
@@ -143,7 +152,7 @@ onward_status ow_inline_call(ow_importer *c, ow_scope *scope, const OwOnnx__Node
   call.prefix = own;
   const onward_status status = own ? import_body(c, scope, n, &call, err) : ow_import_no_memory(err);
   if (status != ONWARD_OK)
-    ow_error_prefix(err, "in function '%.80s'", ow_text(f->name));
+    ow_import_place(err, "in function '%.80s'", ow_text(f->name));
   ow_strmap_free(&call.renamed);
   ow_import_leave(c);
   return status;

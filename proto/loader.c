@@ -30,11 +30,13 @@ static uint64_t tree_budget(const onward_limits *given, const onward_limits *fil
   return given->metadata_bytes || fair > filled->metadata_bytes ? filled->metadata_bytes : fair;
 }
 
-static onward_status import_tree(const ow_load_options *options, const onward_limits *limits, const ow_wire *wire, ow_source *source,
-                                 const ProtobufCMessage *tree, ow_arena *weights, ow_dims *dims, ow_graph **graph, onward_error *err) {
+static onward_status import_tree(const ow_load_options *options, const onward_limits *limits, const ow_wire *wire,
+                                 ow_source *source, const ProtobufCMessage *tree, ow_arena *weights, ow_dims *dims,
+                                 ow_graph **graph, onward_error *err) {
   ow_importer c = {
       .allocator = options->allocator,
-      .tensors = {.wire = wire, .source = source, .mapped = source->model.mapped, .weights = weights, .limits = *limits},
+      .tensors =
+          {.wire = wire, .source = source, .mapped = source->model.mapped, .weights = weights, .limits = *limits},
       .dims = dims,
       .limits = *limits,
       .title = source->title,
@@ -44,8 +46,9 @@ static onward_status import_tree(const ow_load_options *options, const onward_li
   ow_strmap_init(&c.functions, options->allocator);
   ow_arena_init(&c.scratch, options->allocator);
   c.tensors.made = ow_alloc_zero(options->allocator, wire->tensor_count + 1, sizeof *c.tensors.made);
-  const onward_status status =
-      c.tensors.made ? ow_import_model(&c, (const OwOnnx__ModelProto *)tree, weights, graph, err) : ow_import_no_memory(err);
+  const onward_status status = c.tensors.made
+                                   ? ow_import_model(&c, (const OwOnnx__ModelProto *)tree, weights, graph, err)
+                                   : ow_import_no_memory(err);
   ow_free(options->allocator, c.tensors.made);
   ow_free(options->allocator, c.slots);
   ow_strmap_free(&c.functions);
@@ -53,8 +56,9 @@ static onward_status import_tree(const ow_load_options *options, const onward_li
   return status;
 }
 
-static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load_options *options, const onward_limits *limits, ow_source *source,
-                                ow_arena *weights, ow_dims *dims, ow_graph **graph, onward_error *err) {
+static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load_options *options,
+                                const onward_limits *limits, ow_source *source, ow_arena *weights, ow_dims *dims,
+                                ow_graph **graph, onward_error *err) {
   OW_TRY(ow_foreign_check(bytes, size, source->title, err));
   const ow_wire_limits wire_limits = {limits->metadata_bytes, limits->depth, limits->nodes};
   const ProtobufCMessageDescriptor *root = &ow_onnx__model_proto__descriptor;
@@ -76,8 +80,8 @@ static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load
   return status;
 }
 
-static onward_status open_source(const char *path, const ow_load_options *options, const onward_limits *limits, ow_source **source,
-                                 onward_error *err) {
+static onward_status open_source(const char *path, const ow_load_options *options, const onward_limits *limits,
+                                 ow_source **source, onward_error *err) {
   const ow_allocator *a = options->allocator;
   char *folder = ow_path_folder(a, path), *real = ow_path_real_folder(a, path);
   ow_source *s = folder && real ? ow_source_create(a, path, folder, real, !options->no_mmap, limits->file_bytes) : NULL;
@@ -109,8 +113,8 @@ static char *model_path(const ow_allocator *a, const char *path) {
   return joined;
 }
 
-onward_status ow_load_file(const char *path, const ow_load_options *options, ow_arena *weights, ow_dims *dims, ow_source **source,
-                           ow_graph **graph, onward_error *err) {
+onward_status ow_load_file(const char *path, const ow_load_options *options, ow_arena *weights, ow_dims *dims,
+                           ow_source **source, ow_graph **graph, onward_error *err) {
   const onward_limits limits = ow_limits_fill(&options->limits);
   char *file = model_path(options->allocator, path);
   if (!file)
@@ -130,8 +134,9 @@ onward_status ow_load_file(const char *path, const ow_load_options *options, ow_
   return ONWARD_OK;
 }
 
-onward_status ow_load_memory(const void *bytes, size_t size, const char *base_folder, const ow_load_options *options, ow_arena *weights,
-                             ow_dims *dims, ow_source **source, ow_graph **graph, onward_error *err) {
+onward_status ow_load_memory(const void *bytes, size_t size, const char *base_folder, const ow_load_options *options,
+                             ow_arena *weights, ow_dims *dims, ow_source **source, ow_graph **graph,
+                             onward_error *err) {
   const onward_limits limits = ow_limits_fill(&options->limits);
   ow_source *s = ow_source_create(options->allocator, "model", base_folder, NULL, !options->no_mmap, limits.file_bytes);
   if (!s)

@@ -22,11 +22,11 @@ typedef struct ow_load_options {
 /* path: a file, or a folder that holds model.onnx. Constants go to weights or stay in the source; free dims become symbols of
  * dims. Nothing is set on failure; what weights got by then stays there.
  * Errors: IO, FORMAT, MODEL, UNSUPPORTED, LIMIT, MEMORY. */
-onward_status ow_load_file(const char *path, const ow_load_options *options, ow_arena *weights, ow_dims *dims, ow_source **source,
-                           ow_graph **graph, onward_error *err);
+onward_status ow_load_file(const char *path, const ow_load_options *options, ow_arena *weights, ow_dims *dims,
+                           ow_source **source, ow_graph **graph, onward_error *err);
 /* bytes are borrowed for the life of the source. base_folder: where external data lies; NULL: there is none. */
-onward_status ow_load_memory(const void *bytes, size_t size, const char *base_folder, const ow_load_options *options, ow_arena *weights,
-                             ow_dims *dims, ow_source **source, ow_graph **graph, onward_error *err);
+onward_status ow_load_memory(const void *bytes, size_t size, const char *base_folder, const ow_load_options *options,
+                             ow_arena *weights, ow_dims *dims, ow_source **source, ow_graph **graph, onward_error *err);
 void ow_source_free(ow_source *source); /* takes NULL */
 
 /* Limits with the defaults in place of zeros. */
@@ -34,7 +34,7 @@ onward_limits ow_limits_fill(const onward_limits *limits);
 
 /* A serialized TensorProto. tensor->data is one block of the allocator; elements of a STRING tensor point into it. name: a
  * copy of its name, of the allocator; may be NULL. */
-onward_status ow_tensor_proto_parse(const void *bytes, size_t size, const ow_allocator *allocator, onward_tensor *tensor, char **name,
-                                    onward_error *err);
+onward_status ow_tensor_proto_parse(const void *bytes, size_t size, const ow_allocator *allocator,
+                                    onward_tensor *tensor, char **name, onward_error *err);
 
 #endif

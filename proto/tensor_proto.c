@@ -9,9 +9,19 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw_data is little-endian and is used as it stands");
 
 /* The one typed field that holds a type's elements. */
-typedef enum typed_field { FIELD_NONE, FIELD_FLOAT, FIELD_INT32, FIELD_STRING, FIELD_INT64, FIELD_DOUBLE, FIELD_UINT64, FIELD_COUNT } typed_field;
+typedef enum typed_field {
+  FIELD_NONE,
+  FIELD_FLOAT,
+  FIELD_INT32,
+  FIELD_STRING,
+  FIELD_INT64,
+  FIELD_DOUBLE,
+  FIELD_UINT64,
+  FIELD_COUNT
+} typed_field;
 
-static const char *const field_names[FIELD_COUNT] = {"", "float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data"};
+static const char *const field_names[FIELD_COUNT] = {"",           "float_data",  "int32_data", "string_data",
+                                                     "int64_data", "double_data", "uint64_data"};
 
 typedef struct view {
   onward_dtype dtype;
@@ -19,8 +29,8 @@ typedef struct view {
   int64_t dims[ONWARD_MAX_RANK];
   int64_t count;
   size_t bytes;
-  typed_field field;   /* FIELD_NONE: raw */
-  const uint8_t *raw;  /* bytes of them */
+  typed_field field;  /* FIELD_NONE: raw */
+  const uint8_t *raw; /* bytes of them */
   bool mapped;
 } view;
 
@@ -31,8 +41,10 @@ onward_status ow_dtype_check(int32_t number, onward_dtype *dtype, onward_error *
     return ONWARD_OK;
   }
   if (number > ONWARD_FLOAT4E2M1 && number <= ONWARD_FLOAT4E2M1 + 3)
-    return ow_fail(err, ONWARD_UNSUPPORTED, "element type %s (%d) is not supported", newer[number - ONWARD_FLOAT4E2M1 - 1], number);
-  return number == 0 ? ow_fail(err, ONWARD_MODEL, "has no element type") : ow_fail(err, ONWARD_MODEL, "element type %d does not exist", number);
+    return ow_fail(err, ONWARD_UNSUPPORTED, "element type %s (%d) is not supported",
+                   newer[number - ONWARD_FLOAT4E2M1 - 1], number);
+  return number == 0 ? ow_fail(err, ONWARD_MODEL, "has no element type")
+                     : ow_fail(err, ONWARD_MODEL, "element type %d does not exist", number);
 }
 
 static typed_field field_of(onward_dtype dtype) {
@@ -59,7 +71,8 @@ static void field_counts(const OwOnnx__TensorProto *t, size_t counts[FIELD_COUNT
   counts[FIELD_UINT64] = t->n_uint64_data;
 }
 
-static onward_status read_dims(const int64_t *dims, size_t rank, onward_dtype dtype, uint64_t max_bytes, view *v, onward_error *err) {
+static onward_status read_dims(const int64_t *dims, size_t rank, onward_dtype dtype, uint64_t max_bytes, view *v,
+                               onward_error *err) {
   if (rank > ONWARD_MAX_RANK)
     return ow_fail(err, ONWARD_UNSUPPORTED, "rank %zu is above %d", rank, ONWARD_MAX_RANK);
   for (size_t i = 0; i < rank; i++) {
@@ -72,14 +85,14 @@ static onward_status read_dims(const int64_t *dims, size_t rank, onward_dtype dt
   if (!ow_tensor_size(dtype, v->rank, v->dims, &v->bytes) || !ow_dims_count(v->rank, v->dims, &v->count))
     return ow_fail(err, ONWARD_MODEL, "the product of its dimensions overflows");
   if (v->bytes > max_bytes)
-    return ow_fail(err, ONWARD_LIMIT, "%zu bytes, above the limit tensor_bytes of %llu (--limit tensor_bytes=N)", v->bytes,
-                   (unsigned long long)max_bytes);
+    return ow_fail(err, ONWARD_LIMIT, "%zu bytes, above the limit tensor_bytes of %llu (--limit tensor_bytes=N)",
+                   v->bytes, (unsigned long long)max_bytes);
   return ONWARD_OK;
 }
 
 /* Type, shape and where the elements are, all checked against each other. */
-static onward_status examine(const ow_wire *wire, ow_source *source, bool mapped, uint64_t max_bytes, const OwOnnx__TensorProto *t, view *v,
-                             onward_error *err) {
+static onward_status examine(const ow_wire *wire, ow_source *source, bool mapped, uint64_t max_bytes,
+                             const OwOnnx__TensorProto *t, view *v, onward_error *err) {
   onward_dtype dtype;
   *v = (view){.mapped = mapped};
   OW_TRY(ow_dtype_check(t->has_data_type ? t->data_type : 0, &dtype, err));
@@ -98,7 +111,8 @@ static onward_status examine(const ow_wire *wire, ow_source *source, bool mapped
     if (counts[f] == 0)
       continue;
     if (f != (int)wanted)
-      return ow_fail(err, ONWARD_MODEL, "has %s, want %s for %s", field_names[f], field_names[wanted], onward_dtype_name(dtype));
+      return ow_fail(err, ONWARD_MODEL, "has %s, want %s for %s", field_names[f], field_names[wanted],
+                     onward_dtype_name(dtype));
     found = (typed_field)f;
   }
   const bool has_raw = place->has_raw && (place->raw_size > 0 || (found == FIELD_NONE && dtype != ONWARD_STRING));
@@ -148,7 +162,8 @@ static onward_status fill_int32(const view *v, const OwOnnx__TensorProto *t, uin
   for (size_t i = 0; i < t->n_int32_data; i++) {
     const int32_t value = t->int32_data[i];
     if (value < low || value > high)
-      return ow_fail(err, ONWARD_MODEL, "int32_data[%zu] is %d, which no %s holds", i, value, onward_dtype_name(v->dtype));
+      return ow_fail(err, ONWARD_MODEL, "int32_data[%zu] is %d, which no %s holds", i, value,
+                     onward_dtype_name(v->dtype));
     if (v->dtype == ONWARD_INT32) {
       memcpy(out + 4 * i, &value, 4);
     } else if (bits == 16) {
@@ -183,7 +198,8 @@ static onward_status fill(const view *v, const OwOnnx__TensorProto *t, uint8_t *
         else if (low == t->uint64_data[i])
           memcpy(out + 4 * i, &low, 4);
         else
-          return ow_fail(err, ONWARD_MODEL, "uint64_data[%zu] is %llu, which no uint32 holds", i, (unsigned long long)t->uint64_data[i]);
+          return ow_fail(err, ONWARD_MODEL, "uint64_data[%zu] is %llu, which no uint32 holds", i,
+                         (unsigned long long)t->uint64_data[i]);
       }
       return ONWARD_OK;
     case FIELD_STRING:
@@ -219,7 +235,8 @@ static void fill_strings(const view *v, const OwOnnx__TensorProto *t, void *out)
   }
 }
 
-static onward_status name_tensor(const ow_wire *wire, const OwOnnx__TensorProto *t, onward_status status, onward_error *err) {
+static onward_status name_tensor(const ow_wire *wire, const OwOnnx__TensorProto *t, onward_status status,
+                                 onward_error *err) {
   if (status != ONWARD_OK)
     ow_error_prefix(err, "tensor '%.160s' (byte %zu)", t->name ? t->name : "", wire->tensors[t->place].offset);
   return status;
@@ -246,7 +263,8 @@ static bool wants_copy(const ow_tensors *c, const view *v) {
   return v->bytes <= OW_COPY_BYTES_MAX && c->copied_bytes <= c->wire->size + ((uint64_t)64 << 20);
 }
 
-static onward_status import_tensor(ow_tensors *c, const OwOnnx__TensorProto *t, const ow_const **out, onward_error *err) {
+static onward_status import_tensor(ow_tensors *c, const OwOnnx__TensorProto *t, const ow_const **out,
+                                   onward_error *err) {
   view v;
   OW_TRY(examine(c->wire, c->source, c->mapped, c->limits.tensor_bytes, t, &v, err));
   ow_const *made = ow_arena_zero(c->weights, 1, sizeof *made);
@@ -286,26 +304,30 @@ onward_status ow_tensor_import(ow_tensors *c, const OwOnnx__TensorProto *t, cons
 /* ---- sparse tensors -------------------------------------------------------------------------------------------------------------- */
 
 /* Position of element i in the dense tensor. */
-static onward_status sparse_position(const view *v, const ow_const *indices, int64_t i, int64_t *position, onward_error *err) {
+static onward_status sparse_position(const view *v, const ow_const *indices, int64_t i, int64_t *position,
+                                     onward_error *err) {
   const int64_t count = v->count;
   if (indices->rank == 1) {
     *position = ow_get_i64(ONWARD_INT64, indices->data, i);
     if (*position < 0 || *position >= count)
-      return ow_fail(err, ONWARD_MODEL, "index %lld at [%lld] is outside [0,%lld)", (long long)*position, (long long)i, (long long)count);
+      return ow_fail(err, ONWARD_MODEL, "index %lld at [%lld] is outside [0,%lld)", (long long)*position, (long long)i,
+                     (long long)count);
     return ONWARD_OK;
   }
   int64_t at = 0;
   for (int32_t d = 0; d < v->rank; d++) {
     const int64_t index = ow_get_i64(ONWARD_INT64, indices->data, i * v->rank + d);
     if (index < 0 || index >= v->dims[d])
-      return ow_fail(err, ONWARD_MODEL, "index %lld at [%lld,%d] is outside [0,%lld)", (long long)index, (long long)i, d, (long long)v->dims[d]);
+      return ow_fail(err, ONWARD_MODEL, "index %lld at [%lld,%d] is outside [0,%lld)", (long long)index, (long long)i,
+                     d, (long long)v->dims[d]);
     at = at * v->dims[d] + index;
   }
   *position = at;
   return ONWARD_OK;
 }
 
-static onward_status import_sparse(ow_tensors *c, const OwOnnx__SparseTensorProto *t, const ow_const **out, onward_error *err) {
+static onward_status import_sparse(ow_tensors *c, const OwOnnx__SparseTensorProto *t, const ow_const **out,
+                                   onward_error *err) {
   const ow_const *values = NULL, *indices = NULL;
   OW_TRY(ow_tensor_import(c, t->values, &values, err));
   OW_TRY(ow_tensor_import(c, t->indices, &indices, err));
@@ -319,7 +341,15 @@ static onward_status import_sparse(ow_tensors *c, const OwOnnx__SparseTensorProt
   const int64_t count = values->dims[0];
   if (indices->dtype != ONWARD_INT64 || indices->rank < 1 || indices->rank > 2 || indices->dims[0] != count ||
       (indices->rank == 2 && indices->dims[1] != v.rank))
-    return ow_fail(err, ONWARD_MODEL, "sparse indices must be int64 [%lld] or [%lld,%d]", (long long)count, (long long)count, v.rank);
+    return ow_fail(err, ONWARD_MODEL, "sparse indices must be int64 [%lld] or [%lld,%d]", (long long)count,
+                   (long long)count, v.rank);
+  /* A few bytes of file can name any number of zeros: together they are held to what one folded constant may take. */
+  if (v.bytes > c->limits.fold_bytes || c->sparse_bytes > c->limits.fold_bytes - v.bytes)
+    return ow_fail(
+        err, ONWARD_LIMIT,
+        "%zu bytes as a dense tensor, above the limit fold_bytes of %llu for all of them (--limit fold_bytes=N)",
+        v.bytes, (unsigned long long)c->limits.fold_bytes);
+  c->sparse_bytes += v.bytes;
   void *data = NULL;
   OW_TRY(make_data(c, v.bytes, &data, err));
   memset(data, 0, v.bytes);
@@ -341,7 +371,8 @@ static onward_status import_sparse(ow_tensors *c, const OwOnnx__SparseTensorProt
   return ONWARD_OK;
 }
 
-onward_status ow_sparse_import(ow_tensors *c, const OwOnnx__SparseTensorProto *t, const ow_const **out, onward_error *err) {
+onward_status ow_sparse_import(ow_tensors *c, const OwOnnx__SparseTensorProto *t, const ow_const **out,
+                               onward_error *err) {
   if (!t->values || !t->indices)
     return ow_fail(err, ONWARD_MODEL, "a sparse tensor has no %s", t->values ? "indices" : "values");
   const onward_status status = import_sparse(c, t, out, err);
@@ -352,8 +383,8 @@ onward_status ow_sparse_import(ow_tensors *c, const OwOnnx__SparseTensorProto *t
 
 /* ---- one tensor on its own --------------------------------------------------------------------------------------------------------- */
 
-static onward_status parse_tree(const ow_wire *wire, const OwOnnx__TensorProto *t, const ow_allocator *a, onward_tensor *tensor, char **name,
-                                onward_error *err) {
+static onward_status parse_tree(const ow_wire *wire, const OwOnnx__TensorProto *t, const ow_allocator *a,
+                                onward_tensor *tensor, char **name, onward_error *err) {
   view v;
   OW_TRY(examine(wire, NULL, false, ow_limits_fill(NULL).tensor_bytes, t, &v, err));
   size_t bytes = v.bytes;
@@ -380,15 +411,17 @@ static onward_status parse_tree(const ow_wire *wire, const OwOnnx__TensorProto *
   return ONWARD_OK;
 }
 
-onward_status ow_tensor_proto_parse(const void *bytes, size_t size, const ow_allocator *a, onward_tensor *tensor, char **name, onward_error *err) {
+onward_status ow_tensor_proto_parse(const void *bytes, size_t size, const ow_allocator *a, onward_tensor *tensor,
+                                    char **name, onward_error *err) {
   const onward_limits limits = ow_limits_fill(NULL);
   const ow_wire_limits wire_limits = {limits.metadata_bytes, limits.depth, limits.nodes};
   ow_wire wire = {0};
   ow_arena arena;
   ow_arena_init(&arena, a);
   ProtobufCMessage *tree = NULL;
-  onward_status status = size ? ow_wire_scan(bytes, size, &ow_onnx__tensor_proto__descriptor, &wire_limits, a, &wire, err)
-                              : ow_fail(err, ONWARD_FORMAT, "no bytes, want a TensorProto");
+  onward_status status =
+      size ? ow_wire_scan(bytes, size, &ow_onnx__tensor_proto__descriptor, &wire_limits, a, &wire, err)
+           : ow_fail(err, ONWARD_FORMAT, "no bytes, want a TensorProto");
   if (status == ONWARD_OK)
     status = ow_wire_unpack(&wire, &ow_onnx__tensor_proto__descriptor, &arena, limits.metadata_bytes, &tree, err);
   if (status == ONWARD_OK) {

@@ -17,13 +17,16 @@ typedef struct ow_tensors {
   onward_limits limits;
   uint64_t made_bytes;   /* of constants made in weights */
   uint64_t copied_bytes; /* of these, copies of raw bytes */
+  uint64_t sparse_bytes; /* of dense forms of sparse tensors */
   const ow_const **made; /* by place in the file: a tensor of a function's body is made once */
 } ow_tensors;
 
 /* Errors name the tensor and its byte in the file. */
-onward_status ow_tensor_import(ow_tensors *tensors, const OwOnnx__TensorProto *t, const ow_const **out, onward_error *err);
+onward_status ow_tensor_import(ow_tensors *tensors, const OwOnnx__TensorProto *t, const ow_const **out,
+                               onward_error *err);
 /* As a dense tensor. */
-onward_status ow_sparse_import(ow_tensors *tensors, const OwOnnx__SparseTensorProto *t, const ow_const **out, onward_error *err);
+onward_status ow_sparse_import(ow_tensors *tensors, const OwOnnx__SparseTensorProto *t, const ow_const **out,
+                               onward_error *err);
 
 /* MODEL or UNSUPPORTED when number is no element type that Onward has. */
 onward_status ow_dtype_check(int32_t number, onward_dtype *dtype, onward_error *err);

@@ -50,7 +50,8 @@ static size_t put_text(char *buffer, size_t size, size_t used, const char *text)
   return used;
 }
 
-static size_t put_field(char *buffer, size_t size, size_t used, const ProtobufCFieldDescriptor *field, uint32_t element) {
+static size_t put_field(char *buffer, size_t size, size_t used, const ProtobufCFieldDescriptor *field,
+                        uint32_t element) {
   if (used)
     used = put_text(buffer, size, used, ".");
   used = put_text(buffer, size, used, field->name);
@@ -76,7 +77,8 @@ static onward_status place(const scan *s, size_t offset, onward_status status) {
   if (shown + 1 < s->depth)
     used = put_text(path, sizeof path, used, "...");
   else if (s->field)
-    used = put_field(path, sizeof path, used, s->field, s->frames[s->depth - 1].counts[s->field - s->frames[s->depth - 1].type->fields]);
+    used = put_field(path, sizeof path, used, s->field,
+                     s->frames[s->depth - 1].counts[s->field - s->frames[s->depth - 1].type->fields]);
   if (used)
     ow_error_prefix(s->err, "byte %zu (%s)", offset, path);
   else
@@ -85,9 +87,10 @@ static onward_status place(const scan *s, size_t offset, onward_status status) {
 }
 
 #define BAD(s, offset, ...) place(s, offset, ow_fail((s)->err, ONWARD_FORMAT, __VA_ARGS__))
-#define ABOVE(s, offset, what, name, value)                                                                         \
-  place(s, offset, ow_fail((s)->err, ONWARD_LIMIT, "%s above the limit %s of %llu (--limit %s=N)", what, name,       \
-                           (unsigned long long)(value), name))
+#define ABOVE(s, offset, what, name, value)                                                         \
+  place(s, offset,                                                                                  \
+        ow_fail((s)->err, ONWARD_LIMIT, "%s above the limit %s of %llu (--limit %s=N)", what, name, \
+                (unsigned long long)(value), name))
 #define NO_MEMORY(s) ow_fail((s)->err, ONWARD_MEMORY, "no memory to scan the file")
 
 /* ---- writing the skeleton -------------------------------------------------------------------------------------------------- */
@@ -165,7 +168,8 @@ static uint32_t wire_type_of(const ProtobufCFieldDescriptor *field) {
   }
 }
 
-static bool is_field(const frame *f, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field, uint32_t number) {
+static bool is_field(const frame *f, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
+                     uint32_t number) {
   return f->type == type && field->id == number;
 }
 
@@ -183,7 +187,8 @@ static onward_status check_packed(scan *s, size_t offset, size_t length) {
   const uint32_t type = wire_type_of(s->field);
   if (type != WIRE_VARINT) {
     const size_t size = type == WIRE_FIXED32 ? 4 : 8;
-    return length % size == 0 ? ONWARD_OK : BAD(s, offset, "%zu bytes of packed numbers, want a multiple of %zu", length, size);
+    return length % size == 0 ? ONWARD_OK
+                              : BAD(s, offset, "%zu bytes of packed numbers, want a multiple of %zu", length, size);
   }
   size_t at = offset;
   const size_t end = offset + length;
@@ -195,7 +200,8 @@ static onward_status check_packed(scan *s, size_t offset, size_t length) {
 }
 
 /* Open a message whose content is [s->at, end). field: NULL at the root. */
-static onward_status push(scan *s, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field, size_t end) {
+static onward_status push(scan *s, const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field,
+                          size_t end) {
   ow_wire *w = s->wire;
   const size_t start = s->at;
   if (s->depth == s->message_max)
@@ -230,7 +236,8 @@ static onward_status push(scan *s, const ProtobufCMessageDescriptor *type, const
     return write_place(s, w->node_count - 1);
   }
   if (type == &ow_onnx__tensor_proto__descriptor) {
-    if (!ow_reserve(w->allocator, &w->tensors, &w->tensor_capacity, w->tensor_count, w->tensor_count + 1, sizeof *w->tensors))
+    if (!ow_reserve(w->allocator, &w->tensors, &w->tensor_capacity, w->tensor_count, w->tensor_count + 1,
+                    sizeof *w->tensors))
       return NO_MEMORY(s);
     f->tensor = w->tensor_count;
     w->tensors[w->tensor_count++] = (ow_wire_tensor){.offset = start};
@@ -335,8 +342,9 @@ static onward_status scan_field(scan *s) {
   return write_bytes(s, s->bytes + value, s->at - value);
 }
 
-onward_status ow_wire_scan(const void *bytes, size_t size, const ProtobufCMessageDescriptor *root, const ow_wire_limits *limits,
-                           const ow_allocator *allocator, ow_wire *wire, onward_error *err) {
+onward_status ow_wire_scan(const void *bytes, size_t size, const ProtobufCMessageDescriptor *root,
+                           const ow_wire_limits *limits, const ow_allocator *allocator, ow_wire *wire,
+                           onward_error *err) {
   ow_wire_limits bounded = *limits;
   if (bounded.depth > DEPTH_MAX)
     bounded.depth = DEPTH_MAX;
@@ -396,14 +404,16 @@ static void budget_free(void *context, void *memory) { /* the arena goes whole *
   (void)memory;
 }
 
-onward_status ow_wire_unpack(const ow_wire *wire, const ProtobufCMessageDescriptor *root, ow_arena *arena, uint64_t budget_bytes,
-                             ProtobufCMessage **tree, onward_error *err) {
+onward_status ow_wire_unpack(const ow_wire *wire, const ProtobufCMessageDescriptor *root, ow_arena *arena,
+                             uint64_t budget_bytes, ProtobufCMessage **tree, onward_error *err) {
   budget b = {.arena = arena, .left = budget_bytes};
   ProtobufCAllocator allocator = {budget_alloc, budget_free, &b};
   ProtobufCMessage *made = protobuf_c_message_unpack(root, &allocator, wire->skeleton_size, wire->skeleton);
   if (!made && b.spent)
-    return ow_fail(err, ONWARD_LIMIT, "parsing %zu bytes of metadata takes more than %llu bytes, the limit metadata_bytes (--limit metadata_bytes=N)",
-                   wire->skeleton_size, (unsigned long long)budget_bytes);
+    return ow_fail(
+        err, ONWARD_LIMIT,
+        "parsing %zu bytes of metadata takes more than %llu bytes, the limit metadata_bytes (--limit metadata_bytes=N)",
+        wire->skeleton_size, (unsigned long long)budget_bytes);
   if (!made)
     return ow_fail(err, ONWARD_MEMORY, "no memory to parse %zu bytes of metadata", wire->skeleton_size);
   *tree = made;

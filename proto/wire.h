@@ -40,12 +40,13 @@ typedef struct ow_wire {
 
 /* root: the message the bytes hold. *wire is for ow_wire_free, on success only.
  * Errors: FORMAT with byte and field path, LIMIT, MEMORY. */
-onward_status ow_wire_scan(const void *bytes, size_t size, const ProtobufCMessageDescriptor *root, const ow_wire_limits *limits,
-                           const ow_allocator *allocator, ow_wire *wire, onward_error *err);
+onward_status ow_wire_scan(const void *bytes, size_t size, const ProtobufCMessageDescriptor *root,
+                           const ow_wire_limits *limits, const ow_allocator *allocator, ow_wire *wire,
+                           onward_error *err);
 void ow_wire_free(ow_wire *wire); /* takes a zeroed one */
 
 /* The tree of the skeleton, in arena, which may take budget bytes for it. Errors: LIMIT, MEMORY. */
-onward_status ow_wire_unpack(const ow_wire *wire, const ProtobufCMessageDescriptor *root, ow_arena *arena, uint64_t budget,
-                             ProtobufCMessage **tree, onward_error *err);
+onward_status ow_wire_unpack(const ow_wire *wire, const ProtobufCMessageDescriptor *root, ow_arena *arena,
+                             uint64_t budget, ProtobufCMessage **tree, onward_error *err);
 
 #endif

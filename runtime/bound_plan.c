@@ -171,8 +171,10 @@ onward_status ow_plan_create(const ow_plan_request *request, ow_plan **out, bool
   if (status == ONWARD_OK)
     status = build_first(plan, request->room ? request->room : request->shapes, err);
   if (status == ONWARD_OK && request->room) {
-    plan->grows = true;
-    if (plan->segments[0].end_node < plan->node_count || !ow_plan_rebind(plan, request->shapes))
+    const size_t inputs = plan->variant->graph->input_count;
+    if (!(plan->room = ow_arena_zero(&plan->arena, inputs + 1, sizeof *plan->room)))
+      status = no_memory(err);
+    else if (memcpy(plan->room, request->room, inputs * sizeof *plan->room), !ow_plan_rebind(plan, request->shapes))
       status = ow_fail(err, ONWARD_INTERNAL, "a plan with spare room does not fit its own shapes");
   }
   if (status != ONWARD_OK) {

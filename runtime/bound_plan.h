@@ -59,7 +59,7 @@ typedef struct ow_plan {
   ow_segment *segments;
   size_t segment_count, segment_capacity;
   void *base;               /* the session arena the first segment's pointers are set for */
-  bool grows;               /* planned with spare room for shapes that grow */
+  onward_input_shape *room; /* by graph input: what a plan with spare room can grow to; NULL: it was planned for one shape */
   bool broken_assumption;   /* set by a walk: the variant's symbolic dims do not hold */
   bool invalid;             /* a rebind failed half-way */
   uint64_t last_used;

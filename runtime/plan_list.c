@@ -8,6 +8,7 @@
 #include "runtime/session.h"
 
 #define GROWTH_STEP INT64_C(64)
+#define SPARE_BYTES ((size_t)1 << 20) /* spare room beyond twice the arena in use and this is not worth it */
 
 static void move_to_front(onward_session *session, size_t index) {
   ow_plan *const plan = session->plans[index];
@@ -38,11 +39,11 @@ static void keep_within(onward_session *session, size_t bytes) {
   }
 }
 
-/* Like the plan's shapes but for dims that grew by at most one step: room gets them rounded up, all by the same amount, so that
- * dims which grow together (past, mask) still fit each other. */
+/* Like the plan's shapes but for dims that all grew by the same few, as past and mask do when a decoder goes on: room gets them
+ * rounded up, again by the same amount, so that they still fit each other. */
 static bool growth(const onward_session *session, const ow_plan *last, const onward_input_shape *shapes, onward_input_shape *room) {
   const ow_graph *const g = session->variant->graph;
-  int64_t largest = 0;
+  int64_t largest = 0, delta = 0;
   if (last->variant != session->variant)
     return false;
   for (size_t i = 0; i < g->input_count; i++) {
@@ -50,8 +51,10 @@ static bool growth(const onward_session *session, const ow_plan *last, const onw
       return false;
     for (int32_t d = 0; d < shapes[i].rank; d++) {
       const int64_t more = shapes[i].dims[d] - last->bound[i].dims[d];
-      if (more < 0 || more > GROWTH_STEP)
+      if (more < 0 || more > GROWTH_STEP || (more > 0 && delta > 0 && more != delta))
         return false;
+      if (more > 0)
+        delta = more;
       if (more > 0 && shapes[i].dims[d] > largest)
         largest = shapes[i].dims[d];
     }
@@ -69,13 +72,32 @@ static bool growth(const onward_session *session, const ow_plan *last, const onw
   return true;
 }
 
+/* shapes differ from what plan is bound to only in dims that it has room for. */
+static bool has_room(const onward_session *session, const ow_plan *plan, const onward_input_shape *shapes) {
+  const ow_graph *const g = session->variant->graph;
+  if (!plan->room || plan->variant != session->variant || memcmp(plan->wanted, session->wanted, g->output_count * sizeof *plan->wanted) != 0)
+    return false;
+  for (size_t i = 0; i < g->input_count; i++) {
+    if (shapes[i].rank != plan->bound[i].rank)
+      return false;
+    for (int32_t d = 0; d < shapes[i].rank; d++)
+      if (shapes[i].dims[d] < plan->bound[i].dims[d] || shapes[i].dims[d] > plan->room[i].dims[d])
+        return false;
+  }
+  return true;
+}
+
 static onward_status build(onward_session *session, const onward_input_shape *shapes, const onward_input_shape *room, ow_plan **plan,
                            onward_error *err) {
   ow_plan_request request = {session->model, session->variant, session->threads, session->wanted, shapes, room};
   bool broken = false;
   *plan = NULL;
-  if (room && ow_plan_create(&request, plan, &broken, NULL) == ONWARD_OK && *plan)
-    return ONWARD_OK;
+  if (room && ow_plan_create(&request, plan, &broken, NULL) == ONWARD_OK && *plan) {
+    if ((*plan)->segments[0].arena_bytes <= 2 * session->arena_bytes + SPARE_BYTES)
+      return ONWARD_OK;
+    ow_plan_free(*plan);
+    *plan = NULL;
+  }
   request.room = NULL;
   OW_TRY(ow_plan_create(&request, plan, &broken, err));
   if (!broken)
@@ -97,7 +119,7 @@ onward_status ow_session_plan(onward_session *session, const onward_input_shape 
       return ONWARD_OK;
     }
   for (size_t i = 0; i < session->plan_count;) {
-    if (session->plans[i]->grows && memcmp(session->plans[i]->wanted, session->wanted, session->variant->graph->output_count) == 0) {
+    if (has_room(session, session->plans[i], shapes)) {
       if (ow_plan_rebind(session->plans[i], shapes)) {
         session->stats.plans_rebound++;
         move_to_front(session, i);

@@ -41,7 +41,13 @@ OW_FAST_DECLARE(ow_where);
 #define OW_FAST_SKIPNORM OW_FAST_LEVELS(ow_skipnorm)
 #define OW_FAST_MATMUL OW_FAST_LEVELS(ow_matmul)
 #define OW_FAST_GEMM OW_FAST_LEVELS(ow_gemm)
+/* oneDNN's Linear is as fast as ours of its level, but needs primitives and memory objects: it comes where there is no level of ours. */
+#if ONWARD_WITH_DNNL && ONWARD_X86
+extern const ow_kernel ow_linear_dnnl;
+#define OW_FAST_LINEAR &ow_linear_avx512, &ow_linear_avx2, &ow_linear_dnnl, &ow_linear_portable,
+#else
 #define OW_FAST_LINEAR OW_FAST_LEVELS(ow_linear)
+#endif
 #define OW_FAST_ATTENTION OW_FAST_LEVELS(ow_attention)
 #define OW_FAST_CONV OW_FAST_LEVELS(ow_conv)
 #define OW_FAST_REDUCE OW_FAST_LEVELS(ow_reduce)

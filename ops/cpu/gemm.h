@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 
+#include "ops/cpu/finish.h"
 #include "ops/cpu/simd.h"
 
 #if OW_AVX512_LEVEL
@@ -40,24 +41,6 @@ void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, in
 void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,
                                bool add);
 
-typedef enum ow_activation {
-  OW_ACT_NONE,
-  OW_ACT_RELU,
-  OW_ACT_GELU,
-  OW_ACT_GELU_TANH,
-  OW_ACT_QUICK_GELU,
-  OW_ACT_TANH,
-  OW_ACT_SIGMOID
-} ow_activation;
-
-/* What happens to finished sums: c = act(c + bias[column]). */
-typedef struct ow_gemm_finish {
-  const float *bias; /* may be unaligned; NULL: none */
-  ow_activation activation;
-  float alpha; /* of quick_gelu: x * sigmoid(alpha * x) */
-} ow_gemm_finish;
-void OW_ISA_NAME(ow_gemm_finish_tile)(const ow_gemm_finish *f, float *c, int64_t c_row, int64_t rows, int64_t cols);
-
 /* Columns of a product: one packed weight. */
 typedef struct ow_gemm_part {
   const float *packed;
@@ -74,8 +57,7 @@ typedef struct ow_gemm_job {
   size_t part_count;
   float *c;
   int64_t c_row;
-  ow_activation activation;
-  float alpha;
+  ow_gemm_finish finish; /* its bias is not looked at: each part has its own */
 } ow_gemm_job;
 
 /* Workspace that ow_gemm_run wants; false on overflow. */

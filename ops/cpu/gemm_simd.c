@@ -282,7 +282,7 @@ static void run_panels(const ow_gemm_job *job, const ow_gemm_part *part, int64_t
         float *const out = c + row * job->c_row + p * NR;
         OW_ISA_NAME(ow_gemm_tile)(rows, cols, kn, packed + (row - base) * k + k0 * rows, part->packed + (p * k + k0) * NR, NR, out, job->c_row, k0 > 0);
         if (last) {
-          const ow_gemm_finish f = {part->bias ? part->bias + p * NR : NULL, job->activation, job->alpha};
+          const ow_gemm_finish f = {part->bias ? part->bias + p * NR : NULL, job->finish.activation, job->finish.alpha};
           OW_ISA_NAME(ow_gemm_finish_tile)(&f, out, job->c_row, rows, cols);
         }
       }

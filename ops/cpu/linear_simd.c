@@ -4,13 +4,6 @@
 
 #define MAX_PARTS 31 /* pack_slots has 64 bits */
 
-static const struct {
-  const char *name;
-  ow_activation activation;
-} activations[] = {{"", OW_ACT_NONE},           {"relu", OW_ACT_RELU},             {"gelu", OW_ACT_GELU},
-                   {"gelu_tanh", OW_ACT_GELU_TANH}, {"quick_gelu", OW_ACT_QUICK_GELU}, {"silu", OW_ACT_QUICK_GELU},
-                   {"tanh", OW_ACT_TANH},       {"sigmoid", OW_ACT_SIGMOID}};
-
 typedef struct state {
   ow_gemm_job job;
   ow_gemm_part parts[MAX_PARTS];
@@ -58,13 +51,9 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
   state *const s = memory;
   const onward_tensor *const x = a->in[0];
   const bool trans = trans_b(a);
-  const char *const name = ow_node_string(a->node, "activation", "");
   ow_gemm_job *const j = &s->job;
   *j = (ow_gemm_job){.m = ow_dims_product(x->dims, 0, x->rank - 1), .k = x->dims[x->rank - 1]};
-  j->alpha = strcmp(name, "silu") == 0 ? 1.0f : ow_node_float(a->node, "activation_alpha", 1.702f);
-  for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++)
-    if (strcmp(name, activations[i].name) == 0)
-      j->activation = activations[i].activation;
+  j->finish = ow_gemm_finish_of(a->node);
   j->part_count = a->in_count / 2;
   for (size_t i = 0; i < j->part_count; i++) {
     const size_t slot = 2 * i + 1;

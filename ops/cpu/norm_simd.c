@@ -115,8 +115,7 @@ static void rows(void *context, int64_t from, int64_t to) {
 }
 
 static void run_job(const ow_args *a, job *j, int64_t count) {
-  if (j->n > 0)
-    ow_parallel_ranges(a->threads, count, ow_fast_grain(a->threads, count, j->n), rows, j);
+  ow_parallel_ranges(a->threads, count, ow_fast_grain(a->threads, count, j->n), rows, j);
 }
 
 /* ---- LayerNormalization, RMSNormalization -------------------------------------------------------------------------------- */
@@ -131,6 +130,8 @@ static bool norm_supports(const ow_args *a, ow_why *why) {
   const onward_tensor *const x = a->in[0];
   const int32_t axis = norm_axis(a);
   const int64_t n = ow_dims_product(x->dims, axis, x->rank);
+  if (n == 0)
+    return ow_refuse(why, "empty rows");
   for (size_t i = 1; i < a->in_count; i++)
     if (a->in[i] && (a->in[i]->rank > x->rank - axis || ow_count(a->in[i]) != n))
       return ow_refuse(why, "input %zu is broadcast", i);

@@ -19,7 +19,15 @@ void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context) {
     fn(context, task, omp_get_thread_num());
 }
 
+int ow_thread_pool_limit(int threads) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(threads);
+  return before;
+}
+
 #else
+
+int ow_thread_pool_limit(int threads) { return threads; }
 
 #define MAX_THREADS 256
 

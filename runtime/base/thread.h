@@ -12,6 +12,9 @@ typedef void (*ow_task_fn)(void *context, int64_t task, int thread);
  * Which thread runs a task is not fixed, so a task's result must not depend on it. */
 void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context);
 
+/* How many threads a library on the same OpenMP pool may use when the calling thread calls it; returns what held before. */
+int ow_thread_pool_limit(int threads);
+
 /* Cores that affinity and the cgroup quota allow; at least 1. */
 int ow_thread_default(void);
 

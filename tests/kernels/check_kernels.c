@@ -14,22 +14,17 @@ static const struct {
   const char *level, *dnnl;
 } levels[] = {{"PORTABLE", "SSE41"}, {"AVX2", "AVX2"}, {"AVX512", "AVX512_CORE"}};
 
-static bool is_reference(const char *name) {
-  const size_t length = strlen(name);
-  return length >= 9 && strcmp(name + length - 9, "reference") == 0;
-}
-
-/* Every kernel that is no reference, once. */
+/* Every kernel but the last of a row, which is its reference, once. */
 static size_t list_kernels(const ow_registry *registry, run_seen *seen, size_t room) {
   size_t count = 0;
   const ow_op *row;
   for (size_t r = 0; (row = ow_registry_row(registry, r)); r++)
-    for (size_t k = 0; row->kernels && row->kernels[k]; k++) {
+    for (size_t k = 0; row->kernels && row->kernels[k] && row->kernels[k + 1]; k++) {
       const ow_kernel *const kernel = row->kernels[k];
       size_t i = 0;
       while (i < count && strcmp(seen[i].name, kernel->name) != 0)
         i++;
-      if (is_reference(kernel->name) || i < count || count == room)
+      if (i < count || count == room)
         continue;
       seen[count++] = (run_seen){.name = kernel->name, .available = (kernel->cpu & ~ow_cpu_flags()) == 0};
     }

@@ -139,7 +139,7 @@ class Command:
         self.check("check", d.get("supported") and d["planned_bytes"] > 0 and d["weight_bytes"] > 0 and len(d["inputs"]) == 3, (d, err))
         for words in (["--format", "json"], ["--format", "dot"], ["--optimized"], ["--explain-fusion"], []):
             code, out, err = self.call("dump", BERT, *words)
-            fine = code == 0 and (json.loads(out) if "json" in words else out.lstrip().startswith("digraph") if "dot" in words else out)
+            fine = code == 0 and (json.loads(out) if "json" in words else out.lstrip().startswith("digraph") if "dot" in words else out or self.flags)
             self.check("dump " + " ".join(words), fine, err)
 
     def generation(self):

@@ -11,7 +11,9 @@
 op_case op_begin(const char *domain, const char *type, int32_t version) {
   op_case t = {.domain = domain, .type = type, .version = version, .tolerance = KERNEL_TOLERANCE};
   onward_error err;
-  ow_arena_init(&t.weights, &ow_allocator_default);
+  t.weights = ow_alloc(&ow_allocator_default, sizeof *t.weights);
+  assert_non_null(t.weights);
+  ow_arena_init(t.weights, &ow_allocator_default);
   t.registry = ow_registry_create(&ow_allocator_default);
   t.dims = ow_dims_create(&ow_allocator_default);
   assert_non_null(t.registry);
@@ -22,13 +24,14 @@ op_case op_begin(const char *domain, const char *type, int32_t version) {
 
 static void op_graph(op_case *t) {
   if (!t->graph)
-    t->graph = ow_graph_create(&ow_allocator_default, &t->weights, t->dims);
+    t->graph = ow_graph_create(&ow_allocator_default, t->weights, t->dims);
   assert_non_null(t->graph);
 }
 
 void op_end(op_case *t) {
   ow_graph_free(t->graph);
-  ow_arena_free(&t->weights);
+  ow_arena_free(t->weights);
+  ow_free(&ow_allocator_default, t->weights);
   ow_dims_free(t->dims);
   ow_registry_free(t->registry);
 }
@@ -44,8 +47,8 @@ static void fill(onward_dtype dtype, void *data, int64_t count, const double *va
 
 void op_in(op_case *t, onward_dtype dtype, int32_t rank, const int64_t *dims, const double *values) {
   static const double nothing = 0.0;
-  int64_t count;
-  size_t bytes;
+  int64_t count = 0;
+  size_t bytes = 0;
   op_graph(t);
   if (!values)
     values = &nothing;
@@ -91,12 +94,27 @@ void op_set_string(op_case *t, const char *name, const char *value) {
 }
 void op_set_ints(op_case *t, const char *name, int32_t count, const int64_t *values) {
   ow_attr *const a = add_attr(t, name, OW_ATTR_INTS);
-  int64_t *const copy = ow_arena_alloc(&t->weights, (size_t)count * sizeof *copy);
+  int64_t *const copy = ow_arena_alloc(t->weights, (size_t)count * sizeof *copy);
   assert_non_null(copy);
   for (int32_t i = 0; i < count; i++)
     copy[i] = values[i];
   a->ints = copy;
   a->count = (size_t)count;
+}
+
+void op_set_floats(op_case *t, const char *name, int32_t count, const double *values) {
+  ow_attr *const a = add_attr(t, name, OW_ATTR_FLOATS);
+  float *const copy = ow_arena_alloc(t->weights, (size_t)count * sizeof *copy);
+  assert_non_null(copy);
+  for (int32_t i = 0; i < count; i++)
+    copy[i] = (float)values[i];
+  a->floats = copy;
+  a->count = (size_t)count;
+}
+void op_set_strings(op_case *t, const char *name, size_t count, const char *const *values) {
+  ow_attr *const a = add_attr(t, name, OW_ATTR_STRINGS);
+  a->strings = values;
+  a->count = count;
 }
 
 /* ---- inference ----------------------------------------------------------------------------------------------------------- */
@@ -108,7 +126,8 @@ static onward_status build(op_case *t, size_t outputs, onward_error *err) {
   for (size_t i = 0; i < outputs; i++)
     t->out[i] = ow_graph_add_value(t->graph, NULL);
   t->out_count = outputs;
-  t->node = ow_graph_add_node(t->graph, NULL, "node", t->domain, t->type, t->version, t->in, t->in_count, t->out, outputs);
+  t->node =
+      ow_graph_add_node(t->graph, NULL, "node", t->domain, t->type, t->version, t->in, t->in_count, t->out, outputs);
   assert_non_null(t->node);
   for (size_t i = 0; i < t->attr_count; i++)
     assert_true(ow_node_add_attr(t->node, &t->attrs[i]));
@@ -248,8 +267,8 @@ static double tolerance_of(const op_case *t, onward_dtype dtype) {
   return dtype == ONWARD_BFLOAT16 ? 8e-3 : dtype == ONWARD_FLOAT16 ? 1e-3 : t->tolerance;
 }
 
-static void check_values(const op_case *t, const ow_kernel *k, size_t out, const onward_tensor *y, int32_t rank, const int64_t *dims,
-                         const double *values) {
+static void check_values(const op_case *t, const ow_kernel *k, size_t out, const onward_tensor *y, int32_t rank,
+                         const int64_t *dims, const double *values) {
   assert_int_equal(y->rank, rank);
   for (int32_t d = 0; d < rank; d++) {
     if (y->dims[d] != dims[d])
@@ -284,7 +303,8 @@ void op_expect(op_case *t, size_t out, onward_dtype dtype, int32_t rank, const i
 
 static void check_error(onward_status got, const onward_error *err, onward_status want, const char *text) {
   if (got != want || !strstr(err->message, text))
-    fail_msg("%s '%s', want %s with '%s'", onward_status_name(got), got ? err->message : "", onward_status_name(want), text);
+    fail_msg("%s '%s', want %s with '%s'", onward_status_name(got), got ? err->message : "", onward_status_name(want),
+             text);
 }
 
 void op_expect_error(op_case *t, onward_status want, const char *text) {

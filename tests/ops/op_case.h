@@ -21,15 +21,17 @@
 
 #define OP_SLOTS 10
 
-#define DIMS(...) (int32_t)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
+#define DIMS(...) \
+  (int32_t)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { __VA_ARGS__ }
 #define SCALAR 0, NULL
-#define VALUES(...) (const double[]){__VA_ARGS__}
+#define VALUES(...) \
+  (const double[]) { __VA_ARGS__ }
 #define NO_VALUES NULL
 
 typedef struct op_case {
   ow_registry *registry;
   ow_dims *dims;
-  ow_arena weights;
+  ow_arena *weights; /* not inside: the struct is copied */
   ow_graph *graph;
   ow_node *node; /* made at the first expectation */
   const char *domain, *type;
@@ -57,6 +59,8 @@ void op_set_int(op_case *t, const char *name, int64_t value);
 void op_set_float(op_case *t, const char *name, float value);
 void op_set_string(op_case *t, const char *name, const char *value);
 void op_set_ints(op_case *t, const char *name, int32_t count, const int64_t *values); /* DIMS(...) */
+void op_set_floats(op_case *t, const char *name, int32_t count, const double *values);
+void op_set_strings(op_case *t, const char *name, size_t count, const char *const *values); /* borrowed */
 
 /* Output `out` of every kernel has these values; NaN equals NaN, infinities equal themselves. All outputs up to the last one that
  * is expected exist. Expect the last output first. */

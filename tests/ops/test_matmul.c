@@ -186,6 +186,17 @@ static void test_fused_matmul(void **state) {
   op_end(&t);
 }
 
+static void test_fused_gemm(void **state) {
+  (void)state;
+  op_case t = op_begin("com.microsoft", "FusedGemm", 1); /* the activation comes after the bias */
+  op_in(&t, F32, DIMS(1, 1), VALUES(2));
+  op_in(&t, F32, DIMS(1, 2), VALUES(3, -4));
+  op_in(&t, F32, DIMS(2), VALUES(-7, 9));
+  op_set_string(&t, "activation", "Relu");
+  op_expect(&t, 0, F32, DIMS(1, 2), VALUES(0, 1));
+  op_end(&t);
+}
+
 static void linear(const char *activation, double first, double second) {
   op_case t = op_begin("onward", "Linear", 1);
   op_in(&t, F32, DIMS(1, 1, 2), VALUES(1, 2));
@@ -276,7 +287,8 @@ static void test_einsum(void **state) {
 
 static void test_einsum_errors(void **state) {
   (void)state;
-  static const char *const bad[] = {"ij", "ij->k", "ij,jk->ii", "i.j,jk->ik", "ij,jk->ik,", "ij,jk-ik", "i!,jk->ik", "ijk,jk->ik", "ij,jk,kl", "..."};
+  static const char *const bad[] = {"ij",       "ij->k",     "ij,jk->ii",  "i.j,jk->ik", "ij,jk->ik,",
+                                    "ij,jk-ik", "i!,jk->ik", "ijk,jk->ik", "ij,jk,kl",   "..."};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     op_case t = op_begin("", "Einsum", 12);
     op_in(&t, F32, DIMS(1, 1), VALUES(1));
@@ -297,11 +309,11 @@ static void test_quantized(void **state) {
   op_expect(&t, 0, ONWARD_INT32, DIMS(1, 2), VALUES(-32766, 32512)); /* 254 * -129, 254 * 128 */
   op_end(&t);
 
-  t = op_begin("", "DynamicQuantizeLinear", 11); /* the range holds 0; 2.5 / (1/51)... = 127.5 goes to the even side */
-  op_in(&t, F32, DIMS(3), VALUES(0, 2.5, 5));
+  t = op_begin("", "DynamicQuantizeLinear", 11); /* the range holds 0, here 5 to 255; half to even */
+  op_in(&t, F32, DIMS(4), VALUES(5, 126.5, 127.5, 255));
   op_expect(&t, 2, ONWARD_UINT8, SCALAR, VALUES(0));
-  op_expect(&t, 1, F32, SCALAR, VALUES(5.0 / 255));
-  op_expect(&t, 0, ONWARD_UINT8, DIMS(3), VALUES(0, 128, 255));
+  op_expect(&t, 1, F32, SCALAR, VALUES(1));
+  op_expect(&t, 0, ONWARD_UINT8, DIMS(4), VALUES(5, 126, 128, 255));
   op_end(&t);
 
   t = op_begin("", "QuantizeLinear", 13); /* half to even, saturated, along axis 1 */
@@ -328,9 +340,10 @@ static void test_quantized(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_matrices),      cmocka_unit_test(test_vectors),  cmocka_unit_test(test_batches), cmocka_unit_test(test_empty),
-      cmocka_unit_test(test_integers),      cmocka_unit_test(test_errors),   cmocka_unit_test(test_symbolic), cmocka_unit_test(test_gemm),
-      cmocka_unit_test(test_gemm_c),        cmocka_unit_test(test_fused_matmul), cmocka_unit_test(test_linear), cmocka_unit_test(test_einsum),
-      cmocka_unit_test(test_einsum_errors), cmocka_unit_test(test_quantized)};
+      cmocka_unit_test(test_matrices),     cmocka_unit_test(test_vectors),       cmocka_unit_test(test_batches),
+      cmocka_unit_test(test_empty),        cmocka_unit_test(test_integers),      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_symbolic),     cmocka_unit_test(test_gemm),          cmocka_unit_test(test_gemm_c),
+      cmocka_unit_test(test_fused_matmul), cmocka_unit_test(test_fused_gemm),    cmocka_unit_test(test_linear),
+      cmocka_unit_test(test_einsum),       cmocka_unit_test(test_einsum_errors), cmocka_unit_test(test_quantized)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

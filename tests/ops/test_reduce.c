@@ -25,7 +25,7 @@ static void test_kinds(void **state) {
   expect_rows("ReduceL1", 6, 15);
   expect_rows("ReduceL2", 3.7416573867739413, 8.774964387392123); /* sqrt 14, sqrt 77 */
   expect_rows("ReduceSumSquare", 14, 77);
-  expect_rows("ReduceLogSum", 1.791759469228055, 2.70805020110221);     /* ln 6, ln 15 */
+  expect_rows("ReduceLogSum", 1.791759469228055, 2.70805020110221);       /* ln 6, ln 15 */
   expect_rows("ReduceLogSumExp", 3.4076059644443806, 6.4076059644443806); /* 3 + ln(1 + e^-1 + e^-2) */
 }
 
@@ -274,10 +274,16 @@ static void test_topk(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_kinds),          cmocka_unit_test(test_middle_axis), cmocka_unit_test(test_empty_set_gives_identity),
-      cmocka_unit_test(test_empty_axes),     cmocka_unit_test(test_special_values), cmocka_unit_test(test_integers),
-      cmocka_unit_test(test_half_types),     cmocka_unit_test(test_errors),      cmocka_unit_test(test_symbolic),
-      cmocka_unit_test(test_argmax),         cmocka_unit_test(test_topk)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds),
+                                     cmocka_unit_test(test_middle_axis),
+                                     cmocka_unit_test(test_empty_set_gives_identity),
+                                     cmocka_unit_test(test_empty_axes),
+                                     cmocka_unit_test(test_special_values),
+                                     cmocka_unit_test(test_integers),
+                                     cmocka_unit_test(test_half_types),
+                                     cmocka_unit_test(test_errors),
+                                     cmocka_unit_test(test_symbolic),
+                                     cmocka_unit_test(test_argmax),
+                                     cmocka_unit_test(test_topk)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

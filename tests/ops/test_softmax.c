@@ -58,8 +58,8 @@ static void test_log(void **state) {
   op_case t = op_begin("", "LogSoftmax", 13);
   op_in(&t, F32, DIMS(2, 3), VALUES(0, 1, 2, 10000, 10001, 10002));
   op_expect(&t, 0, F32, DIMS(2, 3),
-            VALUES(-2.4076059644443806, -1.4076059644443806, -0.4076059644443806, -2.4076059644443806, -1.4076059644443806,
-                   -0.4076059644443806));
+            VALUES(-2.4076059644443806, -1.4076059644443806, -0.4076059644443806, -2.4076059644443806,
+                   -1.4076059644443806, -0.4076059644443806));
   op_end(&t);
 }
 
@@ -115,8 +115,9 @@ static void test_errors(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_last_axis),   cmocka_unit_test(test_first_axis), cmocka_unit_test(test_flattened),
-                                     cmocka_unit_test(test_masked_rows), cmocka_unit_test(test_log),        cmocka_unit_test(test_hardmax),
-                                     cmocka_unit_test(test_empty),       cmocka_unit_test(test_types),      cmocka_unit_test(test_errors)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_last_axis),   cmocka_unit_test(test_first_axis), cmocka_unit_test(test_flattened),
+      cmocka_unit_test(test_masked_rows), cmocka_unit_test(test_log),        cmocka_unit_test(test_hardmax),
+      cmocka_unit_test(test_empty),       cmocka_unit_test(test_types),      cmocka_unit_test(test_errors)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -257,7 +257,7 @@ static void evaluate(bench *b, onward_tensor *results) {
     }
   }
   OW_EACH_NODE(node, b->graph)
-    run_node(&e, node);
+  run_node(&e, node);
   for (size_t i = 0; i < b->graph->output_count; i++) {
     const onward_tensor *const t = tensor_of(&e, b->graph->outputs[i].value);
     results[i] = *t;
@@ -310,7 +310,8 @@ static bool note(void *context, const char *text, size_t length) {
 void bench_run(bench *b, const char *pass) {
   onward_error err = {.message = ""};
   ow_out out = {note, b, false};
-  ow_pass_context context = {.graph = b->graph, .registry = b->registry, .fold_bytes = 1 << 20, .explain = &out, .err = &err};
+  ow_pass_context context = {
+      .graph = b->graph, .registry = b->registry, .fold_bytes = 1 << 20, .explain = &out, .err = &err};
   onward_status status = ONWARD_ARGUMENT;
   if (!pass) {
     status = ow_passes_run(&context, &(ow_pass_options){.stop_after = -1, .validate = true});
@@ -355,8 +356,8 @@ const ow_node *bench_find(const bench *b, const char *name) {
   const char *type;
   split_type(name, domain, &type);
   OW_EACH_NODE(node, b->graph)
-    if (strcmp(node->type, type) == 0 && strcmp(node->domain, domain) == 0)
-      return node;
+  if (strcmp(node->type, type) == 0 && strcmp(node->domain, domain) == 0)
+    return node;
   return NULL;
 }
 
@@ -366,7 +367,7 @@ size_t bench_count(const bench *b, const char *name) {
   size_t count = 0;
   split_type(name, domain, &type);
   OW_EACH_NODE(node, b->graph)
-    count += strcmp(node->type, type) == 0 && strcmp(node->domain, domain) == 0;
+  count += strcmp(node->type, type) == 0 && strcmp(node->domain, domain) == 0;
   return count;
 }
 

@@ -53,7 +53,7 @@ void bench_same(bench *b);
 /* ready, run all, same */
 void bench_all(bench *b, const int64_t *sizes);
 
-size_t bench_count(const bench *b, const char *type); /* nodes of this "Type" or "domain::Type" */
+size_t bench_count(const bench *b, const char *type);        /* nodes of this "Type" or "domain::Type" */
 const ow_node *bench_find(const bench *b, const char *type); /* the first */
 /* Input i of the evaluation, to be filled by the caller after bench_ready; call bench_again to evaluate the graph as it was. */
 float *bench_floats(bench *b, size_t input);

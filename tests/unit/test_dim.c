@@ -78,10 +78,14 @@ static void constants_need_no_pool(void **state) {
 static void overflow_is_unknown(void **state) {
   const fixture *const f = *state;
   const ow_dim results[] = {
-      ow_dim_add(f->pool, k(INT64_MAX), k(1)),       ow_dim_sub(f->pool, k(INT64_MIN), k(1)),
-      ow_dim_mul(f->pool, k(INT64_MAX), k(2)),       ow_dim_floordiv(f->pool, k(INT64_MIN), k(-1)),
-      ow_dim_floordiv(f->pool, k(1), k(0)),          ow_dim_mod(f->pool, k(1), k(0)),
-      ow_dim_floordiv(f->pool, f->b, k(0)),          ow_dim_truncdiv(f->pool, f->b, k(0)),
+      ow_dim_add(f->pool, k(INT64_MAX), k(1)),
+      ow_dim_sub(f->pool, k(INT64_MIN), k(1)),
+      ow_dim_mul(f->pool, k(INT64_MAX), k(2)),
+      ow_dim_floordiv(f->pool, k(INT64_MIN), k(-1)),
+      ow_dim_floordiv(f->pool, k(1), k(0)),
+      ow_dim_mod(f->pool, k(1), k(0)),
+      ow_dim_floordiv(f->pool, f->b, k(0)),
+      ow_dim_truncdiv(f->pool, f->b, k(0)),
       ow_dim_mul(f->pool, ow_dim_mul(f->pool, k(INT64_MAX), f->b), k(2)),
   };
   const int64_t values[] = {1, 1, 1};
@@ -154,9 +158,11 @@ static void division_takes_out_what_it_can(void **state) {
   ow_dims *const pool = f->pool;
   const ow_dim half = ow_dim_floordiv(pool, f->s, k(2));
   /* (2 b + s) / 2 = b + s/2;  (2 s + 1) / 2 = s;  5 s / 2 = 2 s + s/2 */
-  assert_same(ow_dim_floordiv(pool, ow_dim_add(pool, ow_dim_mul(pool, k(2), f->b), f->s), k(2)), ow_dim_add(pool, f->b, half));
+  assert_same(ow_dim_floordiv(pool, ow_dim_add(pool, ow_dim_mul(pool, k(2), f->b), f->s), k(2)),
+              ow_dim_add(pool, f->b, half));
   assert_same(ow_dim_floordiv(pool, ow_dim_add(pool, ow_dim_mul(pool, k(2), f->s), k(1)), k(2)), f->s);
-  assert_same(ow_dim_floordiv(pool, ow_dim_mul(pool, k(5), f->s), k(2)), ow_dim_add(pool, ow_dim_mul(pool, k(2), f->s), half));
+  assert_same(ow_dim_floordiv(pool, ow_dim_mul(pool, k(5), f->s), k(2)),
+              ow_dim_add(pool, ow_dim_mul(pool, k(2), f->s), half));
   /* 2 s / 4 = s / 2 = b s / 2 b;  s / 2 / 3 = s / 6 */
   assert_same(ow_dim_floordiv(pool, ow_dim_mul(pool, k(2), f->s), k(4)), half);
   assert_same(ow_dim_floordiv(pool, ow_dim_mul(pool, f->b, f->s), ow_dim_mul(pool, k(2), f->b)), half);
@@ -220,8 +226,9 @@ static uint32_t next_random(uint64_t *seed) {
   return (uint32_t)(*seed >> 33);
 }
 
-static ow_dim (*const operations[])(ow_dims *, ow_dim, ow_dim) = {ow_dim_add,      ow_dim_sub, ow_dim_mul, ow_dim_floordiv, ow_dim_truncdiv,
-                                                                 ow_dim_ceildiv, ow_dim_mod, ow_dim_min, ow_dim_max};
+static ow_dim (*const operations[])(ow_dims *, ow_dim, ow_dim) = {ow_dim_add,      ow_dim_sub,      ow_dim_mul,
+                                                                  ow_dim_floordiv, ow_dim_truncdiv, ow_dim_ceildiv,
+                                                                  ow_dim_mod,      ow_dim_min,      ow_dim_max};
 
 /* Division by zero has no value either way. */
 static bool plain(int operation, int64_t a, int64_t b, int64_t *out) {
@@ -230,24 +237,15 @@ static bool plain(int operation, int64_t a, int64_t b, int64_t *out) {
   const int64_t q = operation >= 3 && operation <= 6 ? a / b : 0, r = operation >= 3 && operation <= 6 ? a % b : 0;
   const bool apart = r != 0 && (r < 0) != (b < 0);
   switch (operation) {
-    case 0:
-      return !__builtin_add_overflow(a, b, out);
-    case 1:
-      return !__builtin_sub_overflow(a, b, out);
-    case 2:
-      return !__builtin_mul_overflow(a, b, out);
-    case 3:
-      return *out = apart ? q - 1 : q, true;
-    case 4:
-      return *out = q, true;
-    case 5:
-      return *out = r != 0 && !apart ? q + 1 : q, true;
-    case 6:
-      return *out = apart ? r + b : r, true;
-    case 7:
-      return *out = a < b ? a : b, true;
-    default:
-      return *out = a > b ? a : b, true;
+    case 0: return !__builtin_add_overflow(a, b, out);
+    case 1: return !__builtin_sub_overflow(a, b, out);
+    case 2: return !__builtin_mul_overflow(a, b, out);
+    case 3: return *out = apart ? q - 1 : q, true;
+    case 4: return *out = q, true;
+    case 5: return *out = r != 0 && !apart ? q + 1 : q, true;
+    case 6: return *out = apart ? r + b : r, true;
+    case 7: return *out = a < b ? a : b, true;
+    default: return *out = a > b ? a : b, true;
   }
 }
 

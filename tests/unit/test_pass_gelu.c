@@ -12,21 +12,17 @@ static ow_value *scalar(bench *b, double c) { return bench_scalar(b, (float)c); 
 /* 0.5 x sum in five orders */
 static ow_value *half_product(bench *b, ow_value *x, ow_value *sum, int form) {
   switch (form) {
-  case 0:
-    return mul(b, mul(b, x, sum), scalar(b, 0.5));
-  case 1:
-    return mul(b, mul(b, x, scalar(b, 0.5)), sum);
-  case 2:
-    return mul(b, x, mul(b, scalar(b, 0.5), sum));
-  case 3:
-    return mul(b, mul(b, sum, scalar(b, 0.5)), x);
-  default:
-    return bench_node(b, "Div", 14, mul(b, sum, x), scalar(b, 2.0), NULL);
+    case 0: return mul(b, mul(b, x, sum), scalar(b, 0.5));
+    case 1: return mul(b, mul(b, x, scalar(b, 0.5)), sum);
+    case 2: return mul(b, x, mul(b, scalar(b, 0.5), sum));
+    case 3: return mul(b, mul(b, sum, scalar(b, 0.5)), x);
+    default: return bench_node(b, "Div", 14, mul(b, sum, x), scalar(b, 2.0), NULL);
   }
 }
 
 static ow_value *spell_erf(bench *b, ow_value *x, int form, double constant) {
-  ow_value *const arg = form % 2 ? bench_node(b, "Div", 14, x, scalar(b, constant), NULL) : mul(b, scalar(b, 1.0 / constant), x);
+  ow_value *const arg =
+      form % 2 ? bench_node(b, "Div", 14, x, scalar(b, constant), NULL) : mul(b, scalar(b, 1.0 / constant), x);
   ow_value *const erf_of = bench_node(b, "Erf", 13, arg, NULL);
   return half_product(b, x, form % 3 ? add(b, erf_of, scalar(b, 1.0)) : add(b, scalar(b, 1.0), erf_of), form);
 }

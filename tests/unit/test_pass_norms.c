@@ -6,8 +6,8 @@ enum { WIDTH = 6 };
 typedef struct spelling {
   bool square_by_product, reciprocal, weight_first, with_scale, with_bias;
   int64_t variance_axis;
-  bool epsilon_outside;   /* added to the square root */
-  bool other_numerator;   /* x instead of x - mean */
+  bool epsilon_outside; /* added to the square root */
+  bool other_numerator; /* x instead of x - mean */
   bool middle_is_output;
   bool middle_used_twice;
 } spelling;
@@ -133,7 +133,8 @@ static void residual(bool sum_used, bool same_shape, size_t want) {
   ow_value *const sum = bench_node(&b, "Add", 14, x, skip, NULL);
   if (sum_used)
     bench_output(&b, bench_node(&b, "Neg", 13, sum, NULL)); /* reads the sum before the norm does */
-  ow_value *const y = bench_node(&b, "LayerNormalization", 17, sum, bench_weight(&b, BENCH_DIMS(WIDTH)), bench_weight(&b, BENCH_DIMS(WIDTH)), NULL);
+  ow_value *const y = bench_node(&b, "LayerNormalization", 17, sum, bench_weight(&b, BENCH_DIMS(WIDTH)),
+                                 bench_weight(&b, BENCH_DIMS(WIDTH)), NULL);
   bench_output(&b, y);
   bench_all(&b, (int64_t[]){2, 3});
   assert_int_equal(bench_count(&b, "onward::SkipNorm"), want);
@@ -155,8 +156,9 @@ static void skipnorm_needs_one_shape(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(layernorm_fuses),        cmocka_unit_test(layernorm_without_weights), cmocka_unit_test(layernorm_keeps_epsilon),
-      cmocka_unit_test(layernorm_mutants_stay), cmocka_unit_test(rmsnorm_fuses),             cmocka_unit_test(rmsnorm_mutants_stay),
-      cmocka_unit_test(skipnorm_fuses),         cmocka_unit_test(skipnorm_needs_one_shape)};
+      cmocka_unit_test(layernorm_fuses),         cmocka_unit_test(layernorm_without_weights),
+      cmocka_unit_test(layernorm_keeps_epsilon), cmocka_unit_test(layernorm_mutants_stay),
+      cmocka_unit_test(rmsnorm_fuses),           cmocka_unit_test(rmsnorm_mutants_stay),
+      cmocka_unit_test(skipnorm_fuses),          cmocka_unit_test(skipnorm_needs_one_shape)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -255,14 +255,14 @@ static void layers_stay_near_the_peak(void **state) {
   size_t n = 0;
   for (uint32_t layer = 0; layer < LAYERS; layer++) {
     const uint32_t s = layer * 8;
-    items[n++] = item(3 * hidden, s, s + 1);      /* q k v */
-    items[n++] = item(scores, s + 1, s + 1);      /* workspace */
-    items[n++] = item(hidden, s + 1, s + 2);      /* context */
-    items[n++] = item(hidden, s + 2, s + 3);      /* projection */
-    items[n++] = item(hidden, s + 3, s + 6);      /* norm, kept for the residual */
-    items[n++] = item(4 * hidden, s + 4, s + 5);  /* feed-forward */
-    items[n++] = item(hidden, s + 5, s + 6);      /* down */
-    items[n++] = item(hidden, s + 6, s + 11);     /* norm, kept for the residual */
+    items[n++] = item(3 * hidden, s, s + 1);     /* q k v */
+    items[n++] = item(scores, s + 1, s + 1);     /* workspace */
+    items[n++] = item(hidden, s + 1, s + 2);     /* context */
+    items[n++] = item(hidden, s + 2, s + 3);     /* projection */
+    items[n++] = item(hidden, s + 3, s + 6);     /* norm, kept for the residual */
+    items[n++] = item(4 * hidden, s + 4, s + 5); /* feed-forward */
+    items[n++] = item(hidden, s + 5, s + 6);     /* down */
+    items[n++] = item(hidden, s + 6, s + 11);    /* norm, kept for the residual */
     items[n++] = item(17, s + 7, s + 7);
   }
   const result r = plan(items, n);
