@@ -23,15 +23,16 @@ onward_status ow_infer_binary(ow_infer *c, uint32_t types, ow_elem_fn fn);
       o[i] = (T)(expr);                                                                               \
     }                                                                                                 \
   }
-#define OW_INT_OP(op, expr)                                                                                  \
-  OW_INT_ROW(op, int8_t, expr)                                                                               \
-  OW_INT_ROW(op, int16_t, expr)                                                                              \
-  OW_INT_ROW(op, int32_t, expr)                                                                              \
-  OW_INT_ROW(op, int64_t, expr) OW_INT_ROW(op, uint8_t, expr) OW_INT_ROW(op, uint16_t, expr)                 \
-      OW_INT_ROW(op, uint32_t, expr) OW_INT_ROW(op, uint64_t, expr) static const ow_row_fn op##_rows[32] = { \
-          [ONWARD_INT8] = op##_int8_t,     [ONWARD_INT16] = op##_int16_t,  [ONWARD_INT32] = op##_int32_t,    \
-          [ONWARD_INT64] = op##_int64_t,   [ONWARD_UINT8] = op##_uint8_t,  [ONWARD_UINT16] = op##_uint16_t,  \
-          [ONWARD_UINT32] = op##_uint32_t, [ONWARD_UINT64] = op##_uint64_t};
+/* clang-format off */
+#define OW_INT_OP(op, expr)                                                                             \
+  OW_INT_ROW(op, int8_t, expr) OW_INT_ROW(op, int16_t, expr) OW_INT_ROW(op, int32_t, expr)              \
+  OW_INT_ROW(op, int64_t, expr) OW_INT_ROW(op, uint8_t, expr) OW_INT_ROW(op, uint16_t, expr)            \
+  OW_INT_ROW(op, uint32_t, expr) OW_INT_ROW(op, uint64_t, expr)                                         \
+  static const ow_row_fn op##_rows[32] = {                                                              \
+      [ONWARD_INT8] = op##_int8_t,     [ONWARD_INT16] = op##_int16_t,  [ONWARD_INT32] = op##_int32_t,   \
+      [ONWARD_INT64] = op##_int64_t,   [ONWARD_UINT8] = op##_uint8_t,  [ONWARD_UINT16] = op##_uint16_t, \
+      [ONWARD_UINT32] = op##_uint32_t, [ONWARD_UINT64] = op##_uint64_t};
+/* clang-format on */
 #define OW_IS_SIGNED(x) ((__typeof__(x))-1 < (__typeof__(x))1)
 
 #endif

@@ -11,19 +11,19 @@
       o[i] = (uint8_t)(expr);                                                                         \
     }                                                                                                 \
   }
+/* clang-format off */
 #define COMPARE(op, expr)                                                                                \
-  COMPARE_ROW(op, int8_t, expr)                                                                          \
-  COMPARE_ROW(op, int16_t, expr) COMPARE_ROW(op, int32_t, expr) COMPARE_ROW(op, int64_t, expr)           \
-      COMPARE_ROW(op, uint8_t, expr) COMPARE_ROW(op, uint16_t, expr) COMPARE_ROW(op, uint32_t, expr)     \
-          COMPARE_ROW(op, uint64_t, expr) COMPARE_ROW(op, float, expr)                                   \
-              COMPARE_ROW(op, double, expr) static double d_##op(double x, double y) {                   \
-    return (expr) ? 1 : 0;                                                                               \
-  }                                                                                                      \
+  COMPARE_ROW(op, int8_t, expr) COMPARE_ROW(op, int16_t, expr) COMPARE_ROW(op, int32_t, expr)            \
+  COMPARE_ROW(op, int64_t, expr) COMPARE_ROW(op, uint8_t, expr) COMPARE_ROW(op, uint16_t, expr)          \
+  COMPARE_ROW(op, uint32_t, expr) COMPARE_ROW(op, uint64_t, expr) COMPARE_ROW(op, float, expr)           \
+  COMPARE_ROW(op, double, expr)                                                                          \
+  static double d_##op(double x, double y) { return (expr) ? 1 : 0; }                                    \
   static const ow_row_fn op##_rows[32] = {                                                               \
       [ONWARD_INT8] = op##_int8_t,     [ONWARD_INT16] = op##_int16_t,   [ONWARD_INT32] = op##_int32_t,   \
       [ONWARD_INT64] = op##_int64_t,   [ONWARD_UINT8] = op##_uint8_t,   [ONWARD_UINT16] = op##_uint16_t, \
       [ONWARD_UINT32] = op##_uint32_t, [ONWARD_UINT64] = op##_uint64_t, [ONWARD_FLOAT32] = op##_float,   \
       [ONWARD_FLOAT64] = op##_double,  [ONWARD_BOOL] = op##_uint8_t};
+/* clang-format on */
 
 COMPARE(equal, x == y)
 COMPARE(less, x < y)

@@ -128,13 +128,6 @@ const char *ow_input_name(const ow_args *a, size_t input);
 
 /* ---- element types in code ----------------------------------------------------------------------------------------------- */
 
-/* X(dtype, C type) */
-#define OW_EACH_INT(X)                                                                                  \
-  X(ONWARD_INT8, int8_t)                                                                                \
-  X(ONWARD_INT16, int16_t)                                                                              \
-  X(ONWARD_INT32, int32_t) X(ONWARD_INT64, int64_t) X(ONWARD_UINT8, uint8_t) X(ONWARD_UINT16, uint16_t) \
-      X(ONWARD_UINT32, uint32_t) X(ONWARD_UINT64, uint64_t)
-
 static inline bool ow_is_float(onward_dtype dtype) { return dtype < 32 && (OW_TYPES_FLOAT & OW_BIT(dtype)); }
 static inline bool ow_is_int(onward_dtype dtype) { return dtype < 32 && (OW_TYPES_INT & OW_BIT(dtype)); }
 
