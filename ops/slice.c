@@ -39,7 +39,8 @@ static onward_status place(ow_infer *c, ow_dim bound, ow_dim extent, ow_dim low,
   const bool trust = !ow_dim_is_const(bound) || (bound.k <= SMALL_BOUND && bound.k >= -SMALL_BOUND);
   bool holds = true;
   *known = true;
-  if (ow_dim_is_const(bound) ? bound.k < 0 : ow_dim_proves_ge(pool, ow_dim_sub(pool, ow_dim_const(0), bound), c->guards ? 0 : 1))
+  if (ow_dim_is_const(bound) ? bound.k < 0
+                             : ow_dim_proves_ge(pool, ow_dim_sub(pool, ow_dim_const(0), bound), c->guards ? 0 : 1))
     bound = ow_dim_add(pool, bound, extent);
   else
     OW_TRY(ow_infer_at_least(c, bound, ow_dim_const(0), "a slice from the start", known));

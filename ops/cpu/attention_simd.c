@@ -16,6 +16,8 @@
 #define NR OW_GEMM_NR
 #define MR OW_GEMM_MR
 #define BLOCK_KEYS 512
+#define PITCH OW_GEMM_PITCH /* from one row of scores to the next */
+_Static_assert(BLOCK_KEYS <= PITCH, "a row of scores holds a block of keys");
 #define BLOCK_TILES ((140 + MR - 1) / MR)
 #define FEW 3 /* so many queries are not worth packing k for */
 
@@ -24,7 +26,7 @@ typedef struct state {
   int64_t blocks, tiles; /* of queries: blocks per head, most tiles per block */
   int64_t block_keys, v_panels;
   bool direct_k, direct_v; /* read in place, but for a partial last panel of v */
-  size_t k_at, v_at, scores_at, p_at, q_at, out_at, row_at, thread_bytes; /* workspace of a thread, in bytes */
+  size_t k_at, v_at, scores_at, q_at, out_at, row_at, thread_bytes; /* workspace of a thread, in bytes */
 } state;
 
 typedef struct job {
@@ -40,7 +42,7 @@ typedef struct place {
   const float *q, *k, *v, *bias;
   const uint8_t *keep;
   float *out;
-  float *packed_k, *packed_v, *scores, *p, *packed_q, *sums, *max, *total;
+  float *packed_k, *packed_v, *scores, *packed_q, *sums, *max, *total;
 } place;
 
 /* ---- scores -------------------------------------------------------------------------------------------------------------- */
@@ -59,7 +61,7 @@ OW_INLINE float dot(const float *a, const float *b, int64_t n) {
   return v_sum(s + t);
 }
 
-/* scores[i * pitch + j] = q[i] . k[j] for keys 0..keys of the block that begins at key0 */
+/* scores[i * PITCH + j] = q[i] . k[j] for keys 0..keys of the block that begins at key0 */
 static void tile_scores(const state *s, const place *at, int64_t query, int64_t rows, int64_t key0, int64_t keys) {
   const ow_attention *const t = &s->t;
   const float *const q = at->q + query * t->q.s;
@@ -72,13 +74,13 @@ static void tile_scores(const state *s, const place *at, int64_t query, int64_t 
         row = at->packed_q;
       }
       for (int64_t j = 0; j < keys; j++)
-        at->scores[i * s->block_keys + j] = dot(row, at->k + (key0 + j) * t->k.s, t->head_size);
+        at->scores[i * PITCH + j] = dot(row, at->k + (key0 + j) * t->k.s, t->head_size);
     }
     return;
   }
   OW_ISA_NAME(ow_gemm_pack_a)(at->packed_q, q, t->q.s, t->q.d, rows, t->head_size);
   for (int64_t j = 0; j < keys; j += NR)
-    OW_ISA_NAME(ow_gemm_tile)(rows, NR, t->head_size, at->packed_q, at->packed_k + j * t->head_size, NR, at->scores + j, s->block_keys, false);
+    OW_ISA_NAME(ow_gemm_tile)(rows, NR, t->head_size, at->packed_q, at->packed_k + j * t->head_size, NR, at->scores + j, PITCH, false);
 }
 
 /* What lies between q k' and Softmax, for one row; returns the largest score, -inf when there is none. Keys from `visible` on
@@ -148,7 +150,7 @@ static void run_tile(const state *s, const place *at, int64_t row, int64_t query
   const int64_t padded = (most + W - 1) / W * W;
   const bool plain = !at->bias && !at->keep && !(t->softcap > 0.0f);
   for (int64_t i = 0; i < rows; i++) {
-    float *const x = at->scores + i * s->block_keys;
+    float *const x = at->scores + i * PITCH;
     int64_t visible = ow_attention_visible(t, query + i) - key0;
     visible = visible < most ? visible : most;
     const float *const bias = at->bias ? at->bias + (query + i) * t->bias.s + key0 * t->bias.d : NULL;
@@ -166,11 +168,10 @@ static void run_tile(const state *s, const place *at, int64_t row, int64_t query
     }
     at->max[row + i] = max;
   }
-  OW_ISA_NAME(ow_gemm_pack_a)(at->p, at->scores, s->block_keys, 1, rows, most);
   for (int64_t panel = 0; panel < s->v_panels; panel++) {
     const bool direct = s->direct_v && (panel + 1) * NR <= t->v_head_size;
     const float *const v = direct ? at->v + key0 * t->v.s + panel * NR : at->packed_v + panel * NR * s->block_keys;
-    OW_ISA_NAME(ow_gemm_tile)(rows, NR, most, at->p, v, direct ? t->v.s : NR, sums + panel * NR, width, key0 > 0);
+    OW_ISA_NAME(ow_gemm_tile_pitched)(rows, most, at->scores, v, direct ? t->v.s : NR, sums + panel * NR, width, key0 > 0);
   }
 }
 
@@ -219,7 +220,6 @@ static void run_task(void *context, int64_t task, int thread) {
                     .packed_k = (float *)(void *)(own + s->k_at),
                     .packed_v = (float *)(void *)(own + s->v_at),
                     .scores = (float *)(void *)(own + s->scores_at),
-                    .p = (float *)(void *)(own + s->p_at),
                     .packed_q = (float *)(void *)(own + s->q_at),
                     .sums = (float *)(void *)(own + s->out_at),
                     .max = (float *)(void *)(own + s->row_at),
@@ -282,8 +282,8 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
   size_t bytes = 0;
   const bool fits = take(&bytes, &s->k_at, s->block_keys, s->direct_k ? 0 : t->head_size) &&
                     take(&bytes, &s->v_at, s->block_keys, s->direct_v && t->v_head_size % NR == 0 ? 0 : width) &&
-                    take(&bytes, &s->scores_at, s->block_keys, MR) && take(&bytes, &s->p_at, s->block_keys, MR) &&
-                    take(&bytes, &s->q_at, t->head_size, MR) && take(&bytes, &s->out_at, width, s->tiles * MR) &&
+                    take(&bytes, &s->scores_at, PITCH, MR) && take(&bytes, &s->q_at, t->head_size, MR) &&
+                    take(&bytes, &s->out_at, width, s->tiles * MR) &&
                     take(&bytes, &s->row_at, 2, s->tiles * MR);
   s->thread_bytes = bytes;
   if (!fits || !ow_size_mul(bytes, (size_t)(a->threads > 0 ? a->threads : 1), workspace))

@@ -41,6 +41,11 @@ void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, in
 void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,
                                bool add);
 
+/* The same for a whole panel and rows of A that lie OW_GEMM_PITCH apart, unpacked: not a power of two, so that they do not meet
+ * in one set of the cache. */
+#define OW_GEMM_PITCH 528
+void OW_ISA_NAME(ow_gemm_tile_pitched)(int64_t rows, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add);
+
 /* Columns of a product: one packed weight. */
 typedef struct ow_gemm_part {
   const float *packed;

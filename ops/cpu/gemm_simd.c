@@ -9,19 +9,19 @@
 #define MR OW_GEMM_MR
 #define NV OW_GEMM_NV
 
-/* R is a constant after inlining: R * NV accumulators live in registers. */
-OW_INLINE void tile(const int R, int64_t k, const float *restrict a, const float *restrict b, int64_t b_step, float *restrict c, int64_t c_row,
-                    bool add) {
+/* R, a_row and a_step are constants after inlining: R * NV accumulators live in registers. */
+OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int64_t k, const float *restrict a, const float *restrict b,
+                    int64_t b_step, float *restrict c, int64_t c_row, bool add) {
   vf sum[MR][NV];
   OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_zero();
   for (int64_t p = 0; p < k; p++) {
     vf bv[NV];
     OW_UNROLL for (int j = 0; j < NV; j++) bv[j] = v_load(b + j * W);
     OW_UNROLL for (int i = 0; i < R; i++) {
-      const vf x = v_set(a[i]);
+      const vf x = v_set(a[i * a_row]);
       OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_fma(x, bv[j], sum[i][j]);
     }
-    a += R;
+    a += a_step;
     b += b_step;
   }
   OW_UNROLL for (int i = 0; i < R; i++) {
@@ -37,38 +37,30 @@ OW_INLINE void tile(const int R, int64_t k, const float *restrict a, const float
 typedef void (*tile_fn)(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add);
 
 #define TILE(R)                                                                                                              \
-  static void tile_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {        \
-    tile(R, k, a, b, b_step, c, c_row, add);                                                                                 \
+  static void packed_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {      \
+    tile(R, 1, R, k, a, b, b_step, c, c_row, add);                                                                           \
+  }                                                                                                                          \
+  static void pitched_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {     \
+    tile(R, OW_GEMM_PITCH, 1, k, a, b, b_step, c, c_row, add);                                                               \
   }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
 #if OW_GEMM_MR == 14
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-static const tile_fn tile_table[MR] = {tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,  tile_7,
-                                  tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
+#define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #else
-static const tile_fn tile_table[MR] = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
+#define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #endif
+EACH_TILE(TILE)
+#define PACKED(R) packed_##R,
+#define PITCHED(R) pitched_##R,
+static const tile_fn packed_tiles[MR] = {EACH_TILE(PACKED)}, pitched_tiles[MR] = {EACH_TILE(PITCHED)};
 
 void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,
                                bool add) {
   if (cols == NR) {
-    tile_table[rows - 1](k, a, b, b_step, c, c_row, add);
+    packed_tiles[rows - 1](k, a, b, b_step, c, c_row, add);
     return;
   }
   float whole[MR * NR];
-  tile_table[rows - 1](k, a, b, b_step, whole, NR, false);
+  packed_tiles[rows - 1](k, a, b, b_step, whole, NR, false);
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < cols; j += W) {
       const vm m = v_first(cols - j);
@@ -79,10 +71,11 @@ void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const floa
     }
 }
 
-/* ---- packing --------------------------------------------------------------------------------------------------------------- */
+void OW_ISA_NAME(ow_gemm_tile_pitched)(int64_t rows, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {
+  pitched_tiles[rows - 1](k, a, b, b_step, c, c_row, add);
+}
 
-typedef float quad __attribute__((vector_size(16)));
-typedef float quad_memory __attribute__((vector_size(16), aligned(1), may_alias));
+/* ---- packing --------------------------------------------------------------------------------------------------------------- */
 
 OW_INLINE float float_at(const float *p) {
   float x;
@@ -90,37 +83,35 @@ OW_INLINE float float_at(const float *p) {
   return x;
 }
 
-/* dst[j * dst_row + i] = src[i * src_row + j] for a 4 x 4 block */
-OW_INLINE void transpose_4x4(float *dst, int64_t dst_row, const float *src, int64_t src_row) {
-  const quad a = (quad) * (const quad_memory *)src, b = (quad) * (const quad_memory *)(src + src_row);
-  const quad c = (quad) * (const quad_memory *)(src + 2 * src_row), d = (quad) * (const quad_memory *)(src + 3 * src_row);
-  const quad ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const quad cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  *(quad_memory *)dst = (quad_memory)__builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
-  *(quad_memory *)(dst + dst_row) = (quad_memory)__builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-  *(quad_memory *)(dst + 2 * dst_row) = (quad_memory)__builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
-  *(quad_memory *)(dst + 3 * dst_row) = (quad_memory)__builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+/* dst[j * dst_row + i] = src[i * src_row + j] for i < rows <= W, j < columns <= W; nothing else is touched. */
+OW_INLINE void transpose(float *dst, int64_t dst_row, const float *src, int64_t src_row, int64_t rows, int64_t columns) {
+  vf r[W];
+  const vm in = v_first(columns), out = v_first(rows);
+  if (rows == W && columns == W) {
+    OW_UNROLL for (int i = 0; i < W; i++) r[i] = v_load(src + i * src_row);
+    v_transpose(r);
+    OW_UNROLL for (int i = 0; i < W; i++) v_store(dst + i * dst_row, r[i]);
+    return;
+  }
+  OW_UNROLL for (int i = 0; i < W; i++) r[i] = i < rows ? v_load_masked(src + i * src_row, in) : v_zero();
+  v_transpose(r);
+  OW_UNROLL for (int i = 0; i < W; i++) if (i < columns) v_store_masked(dst + i * dst_row, out, r[i]);
 }
 
 void OW_ISA_NAME(ow_gemm_pack_a)(float *dst, const float *a, int64_t row, int64_t col, int64_t rows, int64_t k) {
-  int64_t p = 0;
   if (col == 1 && rows == 1) {
     memcpy(dst, a, (size_t)k * sizeof *dst);
     return;
   }
-  if (col == 1 && rows >= 4) {
-    /* The last group of rows overlaps the one before it: both write the same values there. */
-    for (; p + 4 <= k; p += 4) {
-      int64_t i = 0;
-      for (; i + 4 <= rows; i += 4)
-        transpose_4x4(dst + p * rows + i, rows, a + i * row + p, row);
-      if (i < rows)
-        transpose_4x4(dst + p * rows + rows - 4, rows, a + (rows - 4) * row + p, row);
-    }
+  if (col == 1) {
+    for (int64_t p = 0; p < k; p += W)
+      for (int64_t i = 0; i < rows; i += W)
+        transpose(dst + p * rows + i, rows, a + i * row + p, row, rows - i < W ? rows - i : W, k - p < W ? k - p : W);
+    return;
   }
-  for (; p < k; p++)
+  for (int64_t p = 0; p < k; p++)
     for (int64_t i = 0; i < rows; i++)
-      dst[p * rows + i] = a[i * row + p * col];
+      dst[p * rows + i] = float_at(a + i * row + p * col);
 }
 
 void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, int64_t row, int64_t col, int64_t from, int64_t to, int64_t n) {
@@ -128,34 +119,20 @@ void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, in
     const int64_t cols = n - first < NR ? n - first : NR;
     float *const panel = dst + first * panel_k;
     const float *const src = b + first * col;
-    int64_t p = from;
-    if (col == 1) {
-      for (; p < to; p++) {
-        float *const out = panel + (p - from) * NR;
-        const float *const in = src + p * row;
-        if (cols == NR) {
-          OW_UNROLL for (int j = 0; j < NV; j++) v_store(out + j * W, v_load(in + j * W));
-        } else {
-          for (int64_t j = 0; j < NR; j += W)
-            v_store(out + j, v_load_masked(j < cols ? in + j : in, v_first(j < cols ? cols - j : 0)));
-        }
-      }
-      continue;
+    if (cols < NR)
+      memset(panel, 0, (size_t)((to - from) * NR) * sizeof *panel);
+    if (col == 1 && cols == NR) {
+      for (int64_t p = from; p < to; p++)
+        OW_UNROLL for (int j = 0; j < NV; j++) v_store(panel + (p - from) * NR + j * W, v_load(src + p * row + j * W));
+    } else if (row == 1) {
+      for (int64_t p = from; p < to; p += W)
+        for (int64_t j = 0; j < cols; j += W)
+          transpose(panel + (p - from) * NR + j, NR, src + j * col + p, col, cols - j < W ? cols - j : W, to - p < W ? to - p : W);
+    } else {
+      for (int64_t p = from; p < to; p++)
+        for (int64_t j = 0; j < cols; j++)
+          panel[(p - from) * NR + j] = float_at(src + j * col + p * row);
     }
-    if (row == 1) {
-      for (; p + 4 <= to; p += 4) {
-        float *const out = panel + (p - from) * NR;
-        int64_t j = 0;
-        for (; j + 4 <= cols; j += 4)
-          transpose_4x4(out + j, NR, src + j * col + p, col);
-        for (; j < NR; j++)
-          for (int64_t q = 0; q < 4; q++)
-            out[q * NR + j] = j < cols ? float_at(src + j * col + p + q) : 0.0f;
-      }
-    }
-    for (; p < to; p++)
-      for (int64_t j = 0; j < NR; j++)
-        panel[(p - from) * NR + j] = j < cols ? float_at(src + j * col + p * row) : 0.0f;
   }
 }
 

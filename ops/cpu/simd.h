@@ -259,6 +259,52 @@ OW_INLINE float v_max_lane(vf x) {
 #endif
 }
 
+/* r[i][j] and r[j][i] change places. */
+OW_INLINE void v_transpose(vf r[W]) {
+#if OW_AVX512_LEVEL
+  __m512 t[16], u[16];
+  OW_UNROLL for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps((__m512)r[i], (__m512)r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps((__m512)r[i], (__m512)r[i + 1]);
+  }
+  OW_UNROLL for (int i = 0; i < 16; i += 4) OW_UNROLL for (int j = 0; j < 2; j++) {
+    const __m512d a = _mm512_castps_pd(t[i + j]), b = _mm512_castps_pd(t[i + j + 2]);
+    u[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+    u[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+  }
+  /* u[4 g + c] holds columns c, c + 4, c + 8, c + 12 of rows 4 g .. 4 g + 3, a quarter each. */
+  OW_UNROLL for (int c = 0; c < 4; c++) {
+    const __m512 a = _mm512_shuffle_f32x4(u[c], u[c + 4], 0x88), b = _mm512_shuffle_f32x4(u[c], u[c + 4], 0xdd);
+    const __m512 d = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x88), e = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xdd);
+    r[c] = (vf)_mm512_shuffle_f32x4(a, d, 0x88);
+    r[c + 8] = (vf)_mm512_shuffle_f32x4(a, d, 0xdd);
+    r[c + 4] = (vf)_mm512_shuffle_f32x4(b, e, 0x88);
+    r[c + 12] = (vf)_mm512_shuffle_f32x4(b, e, 0xdd);
+  }
+#elif OW_AVX2_LEVEL
+  __m256 t[8], u[8];
+  OW_UNROLL for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps((__m256)r[i], (__m256)r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps((__m256)r[i], (__m256)r[i + 1]);
+  }
+  OW_UNROLL for (int i = 0; i < 8; i += 4) OW_UNROLL for (int j = 0; j < 2; j++) {
+    u[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0x44);
+    u[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0xee);
+  }
+  OW_UNROLL for (int c = 0; c < 4; c++) {
+    r[c] = (vf)_mm256_permute2f128_ps(u[c], u[c + 4], 0x20);
+    r[c + 4] = (vf)_mm256_permute2f128_ps(u[c], u[c + 4], 0x31);
+  }
+#else
+  const vf a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+  const vf c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+  r[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+  r[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+  r[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+  r[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+#endif
+}
+
 /* ---- functions ----------------------------------------------------------------------------------------------------------- */
 
 /* x * 2^n for integer-valued n in [-252, 252] */
