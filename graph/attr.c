@@ -131,3 +131,10 @@ onward_status ow_node_fail(const ow_node *node, onward_error *err, onward_status
   va_end(args);
   return ow_fail(err, status, "%s: %s", ow_node_describe(node, place, sizeof place), text);
 }
+
+void ow_error_in_node(onward_error *err, const ow_node *node) {
+  char place[320];
+  (void)ow_node_describe(node, place, sizeof place);
+  if (err && strncmp(err->message, place, strlen(place)) != 0)
+    ow_error_prefix(err, "%s", place);
+}

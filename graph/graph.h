@@ -243,6 +243,8 @@ const ow_dim *ow_const_elems(ow_arena *arena, onward_dtype dtype, const void *da
 
 /* "node #12 'h.0/attn/Gather_3' (ai.onnx Gather-13)" into buffer; returns buffer */
 const char *ow_node_describe(const ow_node *node, char *buffer, size_t size);
+/* Puts the node's description before the message of *err, unless it is there already. */
+void ow_error_in_node(onward_error *err, const ow_node *node);
 /* Fail with the node's description put before the text. */
 onward_status ow_node_fail(const ow_node *node, onward_error *err, onward_status status, const char *format, ...)
     OW_PRINTF(4, 5);

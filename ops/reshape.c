@@ -247,10 +247,10 @@ static onward_status run_dropout(const ow_args *a, void *state, onward_error *er
   return a->out[0] ? run_view(a, state, err) : ONWARD_OK;
 }
 
-static const ow_kernel view_copy = {.name = "view", .flags = OW_KERNEL_UNALIGNED, .run = run_view};
+static const ow_kernel view_reference = {.name = "view_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_view};
 static const ow_kernel dropout_reference = {
     .name = "dropout_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_dropout};
-static const ow_kernel *const view_kernels[] = {&view_copy, NULL};
+static const ow_kernel *const view_kernels[] = {&view_reference, NULL};
 static const ow_kernel *const dropout_kernels[] = {&dropout_reference, NULL};
 
 static const ow_attr_spec reshape_1_attrs[] = {

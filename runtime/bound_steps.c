@@ -149,8 +149,7 @@ static onward_status init_step(ow_plan *plan, ow_step *step, const ow_node *node
       step->kernel->destroy(step->state);
   }
   if (status != ONWARD_OK) {
-    char place[256];
-    ow_error_prefix(err, "%s", ow_node_describe(node, place, sizeof place));
+    ow_error_in_node(err, node);
     step->kernel = NULL;
   }
   return status;

@@ -12,8 +12,7 @@ onward_status ow_execute(onward_session *session, ow_segment *segment, onward_er
     const int64_t start = session->options.profile ? ow_time_ns() : 0;
     const onward_status status = step->kernel->run(&step->args, step->state, err);
     if (status != ONWARD_OK) {
-      char place[256];
-      ow_error_prefix(err, "%s", ow_node_describe(step->node, place, sizeof place));
+      ow_error_in_node(err, step->node);
       return status;
     }
     if (session->options.profile)

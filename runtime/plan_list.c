@@ -87,6 +87,22 @@ static bool has_room(const onward_session *session, const ow_plan *plan, const o
   return true;
 }
 
+/* Two inputs whose dims share a name but differ are the likely cause of an error that follows: say so first. */
+static void blame_names(const onward_session *session, const onward_input_shape *shapes, onward_error *err) {
+  const onward_value_info *const in = session->model->inputs;
+  const size_t count = onward_model_input_count(session->model);
+  for (size_t i = 0; i < count; i++)
+    for (int32_t d = 0; d < in[i].rank; d++)
+      for (size_t j = 0; j < i; j++)
+        for (int32_t e = 0; e < in[j].rank; e++)
+          if (in[i].dims[d] < 0 && in[j].dims[e] < 0 && in[i].dim_names[d][0] && strcmp(in[i].dim_names[d], in[j].dim_names[e]) == 0 &&
+              shapes[i].dims[d] != shapes[j].dims[e]) {
+            ow_error_prefix(err, "'%s' is %lld in '%s' but %lld in '%s'", in[i].dim_names[d], (long long)shapes[j].dims[e], in[j].name,
+                            (long long)shapes[i].dims[d], in[i].name);
+            return;
+          }
+}
+
 static onward_status build(onward_session *session, const onward_input_shape *shapes, const onward_input_shape *room, ow_plan **plan,
                            onward_error *err) {
   ow_plan_request request = {session->model, session->variant, session->threads, session->wanted, shapes, room};
@@ -107,8 +123,10 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
                  "the shapes given do not fit the names of the model's dimensions; going on without trusting the names");
   session->warned = true;
   OW_TRY(ow_model_doubting(session->model, &request.variant, err));
-  OW_TRY(ow_plan_create(&request, plan, &broken, err));
-  return broken ? ow_fail(err, ONWARD_INTERNAL, "a plan without assumptions broke one") : ONWARD_OK;
+  const onward_status status = ow_plan_create(&request, plan, &broken, err);
+  if (status != ONWARD_OK)
+    blame_names(session, shapes, err);
+  return broken ? ow_fail(err, ONWARD_INTERNAL, "a plan without assumptions broke one") : status;
 }
 
 onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **out, onward_error *err) {

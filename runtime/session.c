@@ -315,8 +315,13 @@ onward_status onward_session_run(onward_session *s, const onward_named_tensor *i
   OW_TRY(take_inputs(s, inputs, input_count, err));
   OW_TRY(take_outputs(s, outputs, output_count, err));
   ow_plan *plan;
-  OW_TRY(ow_session_plan(s, s->shapes, &plan, err));
-  OW_TRY(run_plan(s, plan, err));
+  onward_status status = ow_session_plan(s, s->shapes, &plan, err);
+  if (status == ONWARD_OK)
+    status = run_plan(s, plan, err);
+  if (status != ONWARD_OK) {
+    ow_error_prefix(err, "%s", s->model->title);
+    return status;
+  }
   OW_TRY(hand_out(s, plan, outputs, output_count, err));
   s->stats.runs++;
   return ONWARD_OK;

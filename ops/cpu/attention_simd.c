@@ -18,7 +18,7 @@
 #define BLOCK_KEYS 512
 #define PITCH OW_GEMM_PITCH /* from one row of scores to the next */
 _Static_assert(BLOCK_KEYS <= PITCH, "a row of scores holds a block of keys");
-#define BLOCK_TILES ((140 + MR - 1) / MR)
+#define BLOCK_TILES ((560 + MR - 1) / MR) /* the more queries to a task, the less often k and v are packed */
 #define FEW 3 /* so many queries are not worth packing k for */
 
 typedef struct state {
@@ -265,7 +265,7 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
   state *const s = memory;
   ow_attention *const t = &s->t;
   ow_attention_read(a, t);
-  const int64_t most = BLOCK_TILES * MR, wanted = 2 * (int64_t)a->threads, heads = t->batch * t->heads;
+  const int64_t most = BLOCK_TILES * MR, wanted = 4 * (int64_t)a->threads, heads = t->batch * t->heads;
   s->blocks = (t->queries + most - 1) / most;
   if (heads > 0 && heads * s->blocks < wanted)
     s->blocks = (wanted + heads - 1) / heads;

@@ -385,9 +385,26 @@ OW_INLINE vf v_erf(vf x) {
 
 OW_INLINE vf v_sigmoid(vf x) { return v_set(1.0f) / (v_set(1.0f) + v_exp(-x)); }
 
+/* x * Phi(x), where Phi(-|x|) = 2^-q(|x|) with q a fit of the logarithm. */
 OW_INLINE vf v_gelu(vf x) {
-  const vf half = v_set(0.5f) * x;
-  return v_fma(half, v_erf(x * v_set(0.707106781f)), half);
+  const vf a = v_abs(x);
+  vf q = v_set(1.91148832412e-6f);
+  q = v_fma(q, a, v_set(-2.81447459753e-5f));
+  q = v_fma(q, a, v_set(0.000131676962788f));
+  q = v_fma(q, a, v_set(0.000272532604558f));
+  q = v_fma(q, a, v_set(-0.00724843715896f));
+  q = v_fma(q, a, v_set(0.0526333192919f));
+  q = v_fma(q, a, v_set(0.459157155973f));
+  q = v_fma(q, a, v_set(1.15111302669f));
+  q = v_min(v_set(150.0f), v_fma(q, a, v_set(0.999999726304f)));
+  const vf n = v_round(q), f = n - q;
+  vf p = v_set(0.00132764566912f);
+  p = v_fma(p, f, v_set(0.00967554082305f));
+  p = v_fma(p, f, v_set(0.0555071336012f));
+  p = v_fma(p, f, v_set(0.240221197565f));
+  p = v_fma(p, f, v_set(0.69314696696f));
+  p = v_ldexp(v_fma(p, f, v_set(1.00000007163f)), -n);
+  return x * v_select(v_less(x, v_zero()), p, v_set(1.0f) - p);
 }
 OW_INLINE vf v_gelu_tanh(vf x) {
   const vf half = v_set(0.5f) * x;
