@@ -30,7 +30,8 @@ onward_status onward_session_create(onward_model *model, const onward_session_op
   s->room = ow_alloc_zero(a, inputs, sizeof *s->room);
   s->given = ow_alloc_zero(a, inputs, sizeof *s->given);
   s->wanted = ow_alloc_zero(a, outputs, sizeof *s->wanted);
-  if (!s->shapes || !s->room || !s->given || !s->wanted) {
+  s->handed = ow_alloc_zero(a, outputs, sizeof *s->handed);
+  if (!s->shapes || !s->room || !s->given || !s->wanted || !s->handed) {
     onward_session_free(s);
     return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
   }
@@ -49,6 +50,7 @@ void onward_session_free(onward_session *s) {
   ow_free(s->allocator, s->room);
   ow_free(s->allocator, s->given);
   ow_free(s->allocator, s->wanted);
+  ow_free(s->allocator, s->handed);
   ow_profile_free(&s->profile);
   ow_free(s->allocator, s);
 }
@@ -171,7 +173,7 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
   return m.length ? ow_fail(err, ONWARD_INPUT, "%s", m.text) : ONWARD_OK;
 }
 
-static onward_status take_outputs(onward_session *s, const onward_named_tensor *outputs, size_t count, onward_error *err) {
+static onward_status take_outputs(onward_session *s, onward_named_tensor *outputs, size_t count, onward_error *err) {
   const size_t have = onward_model_output_count(s->model);
   memset(s->wanted, 0, (have + 1) * sizeof *s->wanted);
   for (size_t k = 0; k < count; k++) {
@@ -184,6 +186,8 @@ static onward_status take_outputs(onward_session *s, const onward_named_tensor *
       return ow_fail(err, ONWARD_INPUT, "no output '%s'; outputs are %s", outputs[k].name ? outputs[k].name : "(null)", names);
     }
     s->wanted[o] = true;
+    if (outputs[k].tensor.data == s->handed[o])
+      outputs[k].tensor.data = NULL; /* the same array as in the last run: session memory is wanted again */
   }
   return ONWARD_OK;
 }
@@ -193,11 +197,15 @@ static onward_status take_outputs(onward_session *s, const onward_named_tensor *
 /* An output that is an input or a constant has no bytes of its own in the arena. */
 static bool owns_bytes(const ow_plan *plan, const ow_value *v) { return v->producer && plan->external[v->index] == OW_NO_ALIAS; }
 
+static size_t output_index(const onward_session *s, const char *name) {
+  size_t o = 0;
+  while (strcmp(name, s->model->outputs[o].name) != 0)
+    o++;
+  return o; /* take_outputs found it */
+}
+
 static const ow_value *output_value(const onward_session *s, const ow_plan *plan, const char *name) {
-  for (size_t o = 0; o < onward_model_output_count(s->model); o++)
-    if (strcmp(name, s->model->outputs[o].name) == 0)
-      return plan->variant->graph->outputs[o].value;
-  return NULL;
+  return plan->variant->graph->outputs[output_index(s, name)].value;
 }
 
 static onward_status reserve_copies(onward_session *s, size_t bytes, onward_error *err) {
@@ -228,7 +236,8 @@ static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_nam
     const ow_value *const v = output_value(s, plan, outputs[k].name);
     onward_tensor t = plan->tensors[v->index];
     const void *const bytes = t.data;
-    if (outputs[k].tensor.data) {
+    const bool callers = outputs[k].tensor.data != NULL;
+    if (callers) {
       t.data = outputs[k].tensor.data;
     } else if (!owns_bytes(plan, v)) {
       t.data = (char *)s->copies + copied;
@@ -236,6 +245,7 @@ static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_nam
     }
     if (t.data != bytes && t.bytes)
       memcpy(t.data, bytes, t.bytes);
+    s->handed[output_index(s, outputs[k].name)] = callers ? NULL : t.data;
     outputs[k].tensor = t;
   }
   return ONWARD_OK;

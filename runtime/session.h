@@ -26,6 +26,7 @@ struct onward_session {
   onward_input_shape *shapes, *room;
   const onward_named_tensor **given; /* by graph input */
   bool *wanted;
+  const void **handed; /* by output: session memory given out by the last run, which is no buffer of the caller's */
   atomic_bool cancelled;
   onward_session_stats stats;
   ow_profile profile;

@@ -1,6 +1,17 @@
 # shellcheck shell=bash
 # Sourced by the scripts here: what they need installed. Not a command.
 
+# A command found on the path is as good as the package it comes from.
+package_is_there() {
+  case $1 in
+    gcc | g++ | cmake | pkg-config | clang | clang-format | python3) command -v "$1" ;;
+    ninja-build) command -v ninja || command -v make ;;
+    protobuf-c-compiler) command -v protoc-c ;;
+    python3-pip) python3 -m pip --version ;;
+    *) dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep '^ii' ;;
+  esac >/dev/null 2>&1
+}
+
 # packages_need PACKAGE...: installs what is missing when this is Debian and we are root; otherwise says what to install and
 # fails. Off Debian nothing is checked: CMake names what it does not find.
 packages_need() {
@@ -8,7 +19,7 @@ packages_need() {
   local package missing=()
   for package in "$@"; do
     case " ${missing[*]-} " in *" $package "*) continue ;; esac
-    dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+    package_is_there "$package" || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then

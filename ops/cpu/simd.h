@@ -396,7 +396,7 @@ OW_INLINE vf v_gelu(vf x) {
   q = v_fma(q, a, v_set(0.0526333192919f));
   q = v_fma(q, a, v_set(0.459157155973f));
   q = v_fma(q, a, v_set(1.15111302669f));
-  q = v_min(v_set(150.0f), v_fma(q, a, v_set(0.999999726304f)));
+  q = v_min(v_set(160.0f), v_fma(q, a, v_set(0.999999726304f)));
   const vf n = v_round(q), f = n - q;
   vf p = v_set(0.00132764566912f);
   p = v_fma(p, f, v_set(0.00967554082305f));

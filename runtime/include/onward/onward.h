@@ -257,8 +257,8 @@ typedef struct onward_run_options {
 ONWARD_API onward_run_options onward_run_options_default(void);
 
 /* Run. inputs: each input of the model once, by name, borrowed for the call. outputs: name says which output is wanted; only
- * what is wanted is computed. tensor.data == NULL asks for session memory, valid until the next run or free; otherwise it is
- * the caller's buffer of tensor.bytes bytes, which must be large enough. On success dtype, rank, dims, bytes and data are set.
+ * what is wanted is computed. tensor.data == NULL (or what the last run put there) asks for session memory, valid until the next
+ * run or free; otherwise it is the caller's buffer of tensor.bytes bytes, which must be large enough. On success dtype, rank, dims, bytes and data are set.
  * Errors: INPUT (every mismatch at once), DATA, CANCELLED, MEMORY, LIMIT. After a failure the session can be used again. */
 ONWARD_API onward_status onward_session_run(onward_session *session, const onward_named_tensor *inputs, size_t input_count,
                                             onward_named_tensor *outputs, size_t output_count, const onward_run_options *options,
