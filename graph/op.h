@@ -15,14 +15,15 @@
 typedef struct ow_infer {
   const ow_node *node;
   ow_dims *dims;
-  ow_arena *arena;                /* for elems */
-  const ow_type *in;              /* dtype ONWARD_UNDEFINED: the input is left out */
-  const onward_tensor *const *data; /* data[i]: the bytes of input i where known (constants; computed values once they exist), else NULL */
+  ow_arena *arena;   /* for elems */
+  const ow_type *in; /* dtype ONWARD_UNDEFINED: the input is left out */
+  const onward_tensor *const
+      *data; /* data[i]: the bytes of input i where known (constants; computed values once they exist), else NULL */
   size_t in_count;
   ow_type *out; /* to be filled; entries for outputs that are not wanted exist too */
   size_t out_count;
-  ow_graph *guards;  /* where assumptions are recorded; NULL: assume nothing */
-  bool pending;      /* set by ow_infer_unknown: some output shape waits for data */
+  ow_graph *guards; /* where assumptions are recorded; NULL: assume nothing */
+  bool pending;     /* set by ow_infer_unknown: some output shape waits for data */
   onward_error *err;
 } ow_infer;
 
@@ -32,7 +33,7 @@ onward_status ow_infer_fail(ow_infer *c, onward_status status, const char *forma
 
 /* Output `out` is a tensor. rank -1: not known yet. dims are copied. */
 onward_status ow_infer_set(ow_infer *c, size_t out, onward_dtype dtype, int32_t rank, const ow_dim *dims);
-onward_status ow_infer_same(ow_infer *c, size_t out, size_t in);              /* dtype and shape of an input */
+onward_status ow_infer_same(ow_infer *c, size_t out, size_t in); /* dtype and shape of an input */
 onward_status ow_infer_same_shape(ow_infer *c, size_t out, size_t in, onward_dtype dtype);
 /* The shape of `out` depends on the data of input `in`, which is not there: dims that are known are given, ow_dim_unknown()
  * elsewhere (each becomes a fresh symbol); rank -1 when even that is open. Marks the node pending and returns OK. */
@@ -64,7 +65,7 @@ typedef struct ow_packed {
   size_t bytes;
   void (*free)(const ow_allocator *a, void *data); /* NULL: ow_free */
   uint32_t primitives;                             /* oneDNN primitives made, for the statistics */
-  bool replaces_source; /* the raw bytes are not read again: their pages can go back */
+  bool replaces_source;                            /* the raw bytes are not read again: their pages can go back */
 } ow_packed;
 
 /* What a kernel is called with. Pointers are stable for the life of the plan; what they point to changes from run to run. */
@@ -74,9 +75,9 @@ typedef struct ow_args {
   size_t in_count;
   onward_tensor *const *out; /* NULL: not wanted */
   size_t out_count;
-  const bool *constant;         /* in[i] is a constant */
-  const void *const *packed;    /* packed[i]: what pack made of input i; NULL otherwise */
-  void *workspace;              /* OW_ALIGNMENT-aligned, as many bytes as prepare asked for; only in run */
+  const bool *constant;      /* in[i] is a constant */
+  const void *const *packed; /* packed[i]: what pack made of input i; NULL otherwise */
+  void *workspace;           /* OW_ALIGNMENT-aligned, as many bytes as prepare asked for; only in run */
   int threads;
   const ow_allocator *allocator; /* for pack and prepare; run must not allocate */
 } ow_args;
@@ -122,9 +123,9 @@ typedef struct ow_inplace {
   uint8_t out, in;
 } ow_inplace;
 
-#define OW_OP_VIEW 1u            /* output 0 is input 0 under another shape: no bytes move */
+#define OW_OP_VIEW 1u             /* output 0 is input 0 under another shape: no bytes move */
 #define OW_OP_NONDETERMINISTIC 2u /* never folded, never merged with its twin */
-#define OW_OP_COMMUTATIVE 4u     /* inputs 0 and 1 may change places */
+#define OW_OP_COMMUTATIVE 4u      /* inputs 0 and 1 may change places */
 
 #define OW_ANY_COUNT UINT32_MAX /* variadic: no upper bound */
 

@@ -48,7 +48,8 @@ typedef struct ow_patch {
 ow_patch ow_patch_begin(ow_pass_context *context, ow_node *anchor, const char *rule);
 /* A node of the newest version of (domain, type); its outputs get types by inference. Attributes are added by the caller before
  * ow_patch_infer. NULL on failure (the patch remembers). */
-ow_node *ow_patch_node(ow_patch *patch, const char *domain, const char *type, ow_value *const *inputs, size_t input_count, size_t output_count);
+ow_node *ow_patch_node(ow_patch *patch, const char *domain, const char *type, ow_value *const *inputs,
+                       size_t input_count, size_t output_count);
 /* Infer the newest node, once its attributes are set; returns its output 0, NULL on failure. */
 ow_value *ow_patch_infer(ow_patch *patch);
 void ow_patch_replace(ow_patch *patch, ow_value *from, ow_value *to);

@@ -110,15 +110,16 @@ static bool allocate(ow_plan *plan) {
   plan->changed = ow_arena_zero(&plan->arena, values, sizeof *plan->changed);
   plan->ready = ow_arena_zero(&plan->arena, values, sizeof *plan->ready);
   plan->pool = ow_dims_create(plan->allocator);
-  const bool ok = plan->wanted && plan->bound && plan->symbols && plan->types && plan->next_types && plan->tensors && plan->capacity &&
-                  plan->external && plan->changed && plan->ready && plan->pool;
+  const bool ok = plan->wanted && plan->bound && plan->symbols && plan->types && plan->next_types && plan->tensors &&
+                  plan->capacity && plan->external && plan->changed && plan->ready && plan->pool;
   for (size_t v = 0; ok && v < values; v++)
     plan->external[v] = OW_NO_ALIAS;
   return ok;
 }
 
 static onward_status add_segment(ow_plan *plan, ow_segment **out, onward_error *err) {
-  if (!ow_reserve(plan->allocator, &plan->segments, &plan->segment_capacity, plan->segment_count, plan->segment_count + 1, sizeof **out))
+  if (!ow_reserve(plan->allocator, &plan->segments, &plan->segment_capacity, plan->segment_count,
+                  plan->segment_count + 1, sizeof **out))
     return no_memory(err);
   ow_segment *const s = &plan->segments[plan->segment_count++];
   *s = (ow_segment){.first_node = 0};
@@ -248,7 +249,8 @@ bool ow_plan_rebind(ow_plan *plan, const onward_input_shape *shapes) {
   if (ow_plan_walk(plan, 0, &end, NULL) != ONWARD_OK || end != plan->node_count)
     return false;
   for (size_t i = 0; i < g->input_count; i++)
-    plan->changed[g->inputs[i]->index] = !same_shape(&plan->types[g->inputs[i]->index], &plan->next_types[g->inputs[i]->index]);
+    plan->changed[g->inputs[i]->index] =
+        !same_shape(&plan->types[g->inputs[i]->index], &plan->next_types[g->inputs[i]->index]);
   for (size_t n = 0; n < plan->node_count; n++)
     for (size_t o = 0; o < plan->nodes[n]->output_count; o++) {
       const ow_value *const v = plan->nodes[n]->outputs[o];
@@ -269,7 +271,8 @@ bool ow_plan_rebind(ow_plan *plan, const onward_input_shape *shapes) {
   return true;
 }
 
-bool ow_plan_bound_to(const ow_plan *plan, const ow_variant *variant, const bool *wanted, const onward_input_shape *shapes) {
+bool ow_plan_bound_to(const ow_plan *plan, const ow_variant *variant, const bool *wanted,
+                      const onward_input_shape *shapes) {
   const ow_graph *const g = variant->graph;
   if (plan->variant != variant || memcmp(plan->wanted, wanted, g->output_count * sizeof *wanted) != 0)
     return false;

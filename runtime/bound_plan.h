@@ -17,7 +17,7 @@ typedef struct ow_step {
   const ow_kernel *kernel;
   ow_args args;
   void *state;
-  size_t workspace_bytes; /* room planned */
+  size_t workspace_bytes;  /* room planned */
   uint32_t workspace_item; /* OW_NO_ALIAS: none */
 } ow_step;
 
@@ -25,7 +25,7 @@ typedef struct ow_segment {
   size_t first_node, end_node; /* in ow_plan.nodes */
   ow_step *steps;
   size_t step_count;
-  ow_plan_item *items; /* values, then workspaces */
+  ow_plan_item *items;  /* values, then workspaces */
   uint32_t *item_value; /* value index of an item; OW_NO_ALIAS for a workspace */
   size_t item_count;
   size_t arena_bytes, live_bytes;
@@ -40,40 +40,41 @@ typedef struct ow_plan {
   const ow_allocator *allocator;
   int threads;
   ow_arena arena;
-  bool *wanted;             /* by graph output */
+  bool *wanted;              /* by graph output */
   onward_input_shape *bound; /* by graph input: what it is bound to now */
-  const ow_node **nodes;    /* those that wanted outputs need, in order */
+  const ow_node **nodes;     /* those that wanted outputs need, in order */
   size_t node_count;
-  int64_t *symbols;         /* by symbol; INT64_MIN: not known */
+  int64_t *symbols; /* by symbol; INT64_MIN: not known */
   int32_t symbol_count;
   ow_type *types, *next_types; /* by value; next_types is filled by a walk and swapped in */
-  ow_arena elems, next_elems; /* of types, of next_types */
-  ow_arena *walk_elems;     /* where a walk puts elements */
-  ow_arena scratch; /* of one infer call */
-  ow_dims *pool;    /* for arithmetic that overflows */
-  onward_tensor *tensors;   /* by value */
-  size_t *capacity;         /* by value: bytes planned */
-  uint32_t *external;       /* by value: the value whose memory a view of foreign memory shows; OW_NO_ALIAS */
-  bool *changed;            /* by value: in a rebind */
-  bool *ready;              /* by value: its bytes are there, so infer may look at them */
+  ow_arena elems, next_elems;  /* of types, of next_types */
+  ow_arena *walk_elems;        /* where a walk puts elements */
+  ow_arena scratch;            /* of one infer call */
+  ow_dims *pool;               /* for arithmetic that overflows */
+  onward_tensor *tensors;      /* by value */
+  size_t *capacity;            /* by value: bytes planned */
+  uint32_t *external;          /* by value: the value whose memory a view of foreign memory shows; OW_NO_ALIAS */
+  bool *changed;               /* by value: in a rebind */
+  bool *ready;                 /* by value: its bytes are there, so infer may look at them */
   ow_segment *segments;
   size_t segment_count, segment_capacity;
-  void *base;               /* the session arena the first segment's pointers are set for */
-  onward_input_shape *room; /* by graph input: what a plan with spare room can grow to; NULL: it was planned for one shape */
-  bool broken_assumption;   /* set by a walk: the variant's symbolic dims do not hold */
-  bool invalid;             /* a rebind failed half-way */
+  void *base; /* the session arena the first segment's pointers are set for */
+  onward_input_shape
+      *room; /* by graph input: what a plan with spare room can grow to; NULL: it was planned for one shape */
+  bool broken_assumption; /* set by a walk: the variant's symbolic dims do not hold */
+  bool invalid;           /* a rebind failed half-way */
   uint64_t last_used;
   uint64_t primitives;
-  size_t cost;              /* bytes that keeping it takes */
+  size_t cost; /* bytes that keeping it takes */
 } ow_plan;
 
 typedef struct ow_plan_request {
   onward_model *model;
   const ow_variant *variant;
   int threads;
-  const bool *wanted;                /* by graph output */
-  const onward_input_shape *shapes;  /* by graph input, in graph order */
-  const onward_input_shape *room;    /* shapes to plan room for; NULL: the same */
+  const bool *wanted;               /* by graph output */
+  const onward_input_shape *shapes; /* by graph input, in graph order */
+  const onward_input_shape *room;   /* shapes to plan room for; NULL: the same */
 } ow_plan_request;
 
 /* On a broken assumption: *plan stays NULL, status is ONWARD_OK and *broken is set: use another variant. */
@@ -81,17 +82,21 @@ onward_status ow_plan_create(const ow_plan_request *request, ow_plan **plan, boo
 void ow_plan_free(ow_plan *plan);
 /* true: plan is now bound to shapes. false: it cannot take them; when plan->invalid is set too it must be freed. */
 bool ow_plan_rebind(ow_plan *plan, const onward_input_shape *shapes);
-bool ow_plan_bound_to(const ow_plan *plan, const ow_variant *variant, const bool *wanted, const onward_input_shape *shapes);
+bool ow_plan_bound_to(const ow_plan *plan, const ow_variant *variant, const bool *wanted,
+                      const onward_input_shape *shapes);
 
 /* Segment `index` >= 1, walked with the data that is there by now and built anew in each run. */
 onward_status ow_plan_next_segment(ow_plan *plan, size_t index, onward_error *err);
-static inline bool ow_plan_ends_with(const ow_plan *plan, size_t segment) { return plan->segments[segment].end_node == plan->node_count; }
+static inline bool ow_plan_ends_with(const ow_plan *plan, size_t segment) {
+  return plan->segments[segment].end_node == plan->node_count;
+}
 /* Point the values of a segment into memory. */
 void ow_plan_place(ow_plan *plan, ow_segment *segment, void *memory);
 
 /* bound_walk.c: infer nodes [first, ...) into next_types; *end is the first that waits for data. */
 onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_error *err);
-bool ow_plan_bind_symbols(ow_plan *plan, const onward_input_shape *shapes); /* false: overflow or a guard does not hold */
+bool ow_plan_bind_symbols(ow_plan *plan,
+                          const onward_input_shape *shapes); /* false: overflow or a guard does not hold */
 /* bound_steps.c */
 onward_status ow_segment_build(ow_plan *plan, ow_segment *segment, ow_arena *arena, onward_error *err);
 void ow_segment_destroy_steps(ow_segment *segment);

@@ -186,7 +186,8 @@ bool ow_segment_reprepare(ow_plan *plan, ow_segment *segment) {
     if (step->kernel->destroy)
       step->kernel->destroy(step->state);
     memset(step->state, 0, step->kernel->state_size);
-    if (step->kernel->prepare(&step->args, step->state, &workspace, NULL) != ONWARD_OK || workspace > step->workspace_bytes)
+    if (step->kernel->prepare(&step->args, step->state, &workspace, NULL) != ONWARD_OK ||
+        workspace > step->workspace_bytes)
       return false;
   }
   return true;
@@ -217,7 +218,8 @@ static bool may_reuse(const placing *p, const ow_node *node, size_t slot) {
   if (!v || p->item_of[v->index] == OW_NO_ALIAS || is_wanted_output(p->plan, v))
     return false;
   for (size_t i = 0; i < node->input_count; i++)
-    if (i != slot && node->inputs[i] && (node->inputs[i] == v || p->item_of[node->inputs[i]->index] == p->item_of[v->index]))
+    if (i != slot && node->inputs[i] &&
+        (node->inputs[i] == v || p->item_of[node->inputs[i]->index] == p->item_of[v->index]))
       return false;
   return true;
 }
@@ -231,7 +233,8 @@ static void add_item(placing *p, uint32_t step, const ow_node *node, size_t o) {
   if ((node->op->flags & OW_OP_VIEW) && o == 0 && source) {
     const uint32_t from = p->item_of[source->index];
     if (from == OW_NO_ALIAS && !is_wanted_output(plan, v)) {
-      plan->external[v->index] = plan->external[source->index] == OW_NO_ALIAS ? source->index : plan->external[source->index];
+      plan->external[v->index] =
+          plan->external[source->index] == OW_NO_ALIAS ? source->index : plan->external[source->index];
       return;
     }
     if (from != OW_NO_ALIAS && segment->items[from].bytes >= item.bytes) {
@@ -275,7 +278,8 @@ static onward_status place_segment(ow_plan *plan, ow_segment *segment, ow_arena 
     if (step->workspace_bytes) {
       step->workspace_item = (uint32_t)segment->item_count;
       segment->item_value[segment->item_count] = OW_NO_ALIAS;
-      segment->items[segment->item_count++] = (ow_plan_item){.bytes = step->workspace_bytes, .first = s, .last = s, .alias = OW_NO_ALIAS};
+      segment->items[segment->item_count++] =
+          (ow_plan_item){.bytes = step->workspace_bytes, .first = s, .last = s, .alias = OW_NO_ALIAS};
     }
     for (size_t i = 0; i < step->node->input_count; i++) {
       const ow_value *const v = step->node->inputs[i];
@@ -290,7 +294,8 @@ static onward_status place_segment(ow_plan *plan, ow_segment *segment, ow_arena 
     if (v != OW_NO_ALIAS && (more || is_wanted_output(plan, plan->variant->graph->values[v])))
       segment->items[k].last = end;
   }
-  status = ow_plan_offsets(plan->allocator, segment->items, segment->item_count, &segment->arena_bytes, &segment->live_bytes, err);
+  status = ow_plan_offsets(plan->allocator, segment->items, segment->item_count, &segment->arena_bytes,
+                           &segment->live_bytes, err);
   for (size_t k = 0; k < segment->item_count && status == ONWARD_OK; k++)
     if (segment->item_value[k] != OW_NO_ALIAS)
       plan->capacity[segment->item_value[k]] = segment->items[k].bytes;
@@ -311,8 +316,8 @@ onward_status ow_segment_build(ow_plan *plan, ow_segment *segment, ow_arena *are
   const uint64_t limit = plan->model->options.limits.total_bytes;
   OW_TRY(place_segment(plan, segment, arena, err));
   if (limit && segment->arena_bytes > limit)
-    return ow_fail(err, ONWARD_LIMIT, "the plan needs %zu bytes; limit total_bytes is %llu (--limit total_bytes=N)", segment->arena_bytes,
-                   (unsigned long long)limit);
+    return ow_fail(err, ONWARD_LIMIT, "the plan needs %zu bytes; limit total_bytes is %llu (--limit total_bytes=N)",
+                   segment->arena_bytes, (unsigned long long)limit);
   return ONWARD_OK;
 }
 
@@ -322,6 +327,7 @@ void ow_plan_place(ow_plan *plan, ow_segment *segment, void *memory) {
       plan->tensors[segment->item_value[k]].data = (char *)memory + segment->items[k].offset;
   for (size_t s = 0; s < segment->step_count; s++) {
     ow_step *const step = &segment->steps[s];
-    step->args.workspace = step->workspace_item == OW_NO_ALIAS ? NULL : (char *)memory + segment->items[step->workspace_item].offset;
+    step->args.workspace =
+        step->workspace_item == OW_NO_ALIAS ? NULL : (char *)memory + segment->items[step->workspace_item].offset;
   }
 }

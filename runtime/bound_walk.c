@@ -17,7 +17,8 @@ bool ow_plan_bind_symbols(ow_plan *plan, const onward_input_shape *shapes) {
   for (size_t i = 0; i < g->guard_count; i++) {
     int64_t a, b;
     if (ow_dim_evaluate(plan->variant->dims, g->guards[i].a, plan->symbols, plan->symbol_count, &a) &&
-        ow_dim_evaluate(plan->variant->dims, g->guards[i].b, plan->symbols, plan->symbol_count, &b) && a != b && a >= 0 && b >= 0)
+        ow_dim_evaluate(plan->variant->dims, g->guards[i].b, plan->symbols, plan->symbol_count, &b) && a != b &&
+        a >= 0 && b >= 0)
       return false;
   }
   return true;
@@ -36,7 +37,8 @@ static onward_status fill_shape_constant(ow_plan *plan, const ow_value *v, onwar
     for (int32_t d = 0; d < type->shape.rank; d++)
       dims[d] = type->shape.dims[d].k;
     size_t bytes;
-    if (!ow_tensor_size(type->dtype, type->shape.rank, dims, &bytes) || !(tensor->data = ow_arena_aligned(&plan->arena, bytes)))
+    if (!ow_tensor_size(type->dtype, type->shape.rank, dims, &bytes) ||
+        !(tensor->data = ow_arena_aligned(&plan->arena, bytes)))
       return ow_fail(err, ONWARD_MEMORY, "no memory for '%s'", v->name);
     tensor->dtype = type->dtype;
     tensor->rank = type->shape.rank;
@@ -72,7 +74,8 @@ static bool holds(ow_plan *plan, const ow_value *v) {
     const int32_t s = ow_dim_symbol_index(plan->variant->dims, want->dims[d]);
     if (s >= 0 && s < plan->symbol_count && plan->symbols[s] == INT64_MIN)
       plan->symbols[s] = got->dims[d].k; /* depends on data, known from here on */
-    else if (ow_dim_evaluate(plan->variant->dims, want->dims[d], plan->symbols, plan->symbol_count, &k) && k >= 0 && k != got->dims[d].k)
+    else if (ow_dim_evaluate(plan->variant->dims, want->dims[d], plan->symbols, plan->symbol_count, &k) && k >= 0 &&
+             k != got->dims[d].k)
       return false;
   }
   return true;
@@ -102,7 +105,8 @@ onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_erro
   for (size_t n = first; n < plan->node_count; n++) {
     const ow_node *const node = plan->nodes[n];
     ow_arena_reset(&plan->scratch);
-    ow_infer c = {.node = node, .dims = plan->pool, .arena = plan->walk_elems, .out_count = node->output_count, .err = err};
+    ow_infer c = {
+        .node = node, .dims = plan->pool, .arena = plan->walk_elems, .out_count = node->output_count, .err = err};
     OW_TRY(gather_inputs(plan, node, &c, err));
     if (!(c.out = ow_arena_zero(&plan->scratch, node->output_count + 1, sizeof *c.out)))
       return ow_fail(err, ONWARD_MEMORY, "no memory for inference");
@@ -120,7 +124,8 @@ onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_erro
       plan->next_types[v->index] = c.out[o];
       if (plan->variant->assume && !holds(plan, v)) {
         plan->broken_assumption = true;
-        return ow_node_fail(node, err, ONWARD_INPUT, "the shape of '%s' is not what the names of the input dimensions say", v->name);
+        return ow_node_fail(node, err, ONWARD_INPUT,
+                            "the shape of '%s' is not what the names of the input dimensions say", v->name);
       }
     }
   }

@@ -5,7 +5,9 @@
 #include "graph/dump.h"
 #include "runtime/session.h"
 
-onward_dump_options onward_dump_options_default(void) { return (onward_dump_options){.struct_size = sizeof(onward_dump_options)}; }
+onward_dump_options onward_dump_options_default(void) {
+  return (onward_dump_options){.struct_size = sizeof(onward_dump_options)};
+}
 
 /* ---- a plan without data ------------------------------------------------------------------------------------------------------ */
 
@@ -18,7 +20,8 @@ static onward_status take_shapes(onward_session *s, const onward_input_shape *sh
     if (i == want)
       return ow_fail(err, ONWARD_INPUT, "no input '%s' to give a shape to", shapes[k].name ? shapes[k].name : "(null)");
     const onward_value_info *const info = &s->model->inputs[i];
-    bool ok = shapes[k].rank >= 0 && shapes[k].rank <= ONWARD_MAX_RANK && (info->rank < 0 || shapes[k].rank == info->rank);
+    bool ok =
+        shapes[k].rank >= 0 && shapes[k].rank <= ONWARD_MAX_RANK && (info->rank < 0 || shapes[k].rank == info->rank);
     for (int32_t d = 0; ok && d < shapes[k].rank; d++)
       ok = shapes[k].dims[d] >= 0 && (info->rank < 0 || info->dims[d] < 0 || info->dims[d] == shapes[k].dims[d]);
     if (!ok)
@@ -34,7 +37,8 @@ static onward_status take_shapes(onward_session *s, const onward_input_shape *sh
     for (int32_t d = 0; d < info->rank; d++)
       fixed = fixed && info->dims[d] >= 0;
     if (!fixed)
-      return ow_fail(err, ONWARD_INPUT, "input '%s' has free dimensions: give its shape (--shape %s=...)", info->name, info->name);
+      return ow_fail(err, ONWARD_INPUT, "input '%s' has free dimensions: give its shape (--shape %s=...)", info->name,
+                     info->name);
     s->shapes[i].name = info->name;
     s->shapes[i].rank = info->rank;
     memcpy(s->shapes[i].dims, info->dims, sizeof info->dims);
@@ -42,8 +46,8 @@ static onward_status take_shapes(onward_session *s, const onward_input_shape *sh
   return ONWARD_OK;
 }
 
-static onward_status plan_for(onward_model *model, const onward_input_shape *shapes, size_t count, int32_t threads, onward_session **session,
-                              ow_plan **plan, onward_error *err) {
+static onward_status plan_for(onward_model *model, const onward_input_shape *shapes, size_t count, int32_t threads,
+                              onward_session **session, ow_plan **plan, onward_error *err) {
   const onward_session_options options = {.struct_size = sizeof options, .threads = threads};
   OW_TRY(onward_session_create(model, &options, session, err));
   onward_status status = take_shapes(*session, shapes, count, err);
@@ -74,8 +78,8 @@ static uint64_t weight_bytes(const ow_plan *plan) {
   return total;
 }
 
-onward_status onward_model_plan(onward_model *model, const onward_input_shape *shapes, size_t count, int32_t threads, onward_plan_info *info,
-                                onward_error *err) {
+onward_status onward_model_plan(onward_model *model, const onward_input_shape *shapes, size_t count, int32_t threads,
+                                onward_plan_info *info, onward_error *err) {
   if (!model || !info || (count && !shapes))
     return ow_fail(err, ONWARD_ARGUMENT, "onward_model_plan needs a model, shapes and a place for the answer");
   onward_session *session = NULL;
@@ -148,20 +152,23 @@ static void plan_text(const onward_model *model, const ow_plan *plan, ow_out *ou
       ow_out_text(out, "\n");
     }
     if (step->workspace_item != OW_NO_ALIAS)
-      ow_out_printf(out, "       workspace at %zu, %zu bytes\n", seg->items[step->workspace_item].offset, step->workspace_bytes);
+      ow_out_printf(out, "       workspace at %zu, %zu bytes\n", seg->items[step->workspace_item].offset,
+                    step->workspace_bytes);
     refusals_text(model, step, out);
   }
   if (seg->end_node < plan->node_count)
-    ow_out_printf(out, "%zu more nodes wait for data: their shapes depend on values\n", plan->node_count - seg->end_node);
-  ow_out_printf(out, "planned %zu bytes, live at most %zu bytes (ratio %.3f), weights %llu bytes, %zu steps\n", seg->arena_bytes,
-                seg->live_bytes, seg->live_bytes ? (double)seg->arena_bytes / (double)seg->live_bytes : 1.0,
+    ow_out_printf(out, "%zu more nodes wait for data: their shapes depend on values\n",
+                  plan->node_count - seg->end_node);
+  ow_out_printf(out, "planned %zu bytes, live at most %zu bytes (ratio %.3f), weights %llu bytes, %zu steps\n",
+                seg->arena_bytes, seg->live_bytes,
+                seg->live_bytes ? (double)seg->arena_bytes / (double)seg->live_bytes : 1.0,
                 (unsigned long long)weight_bytes(plan), seg->step_count);
 }
 
 static void plan_json(const ow_plan *plan, ow_out *out) {
   const ow_segment *const seg = &plan->segments[0];
-  ow_out_printf(out, "{\"planned_bytes\":%zu,\"live_bytes\":%zu,\"weight_bytes\":%llu,\"steps\":[", seg->arena_bytes, seg->live_bytes,
-                (unsigned long long)weight_bytes(plan));
+  ow_out_printf(out, "{\"planned_bytes\":%zu,\"live_bytes\":%zu,\"weight_bytes\":%llu,\"steps\":[", seg->arena_bytes,
+                seg->live_bytes, (unsigned long long)weight_bytes(plan));
   for (size_t s = 0; s < seg->step_count; s++) {
     const ow_step *const step = &seg->steps[s];
     ow_out_printf(out, "%s\n{\"op\":", s ? "," : "");
@@ -185,7 +192,8 @@ static void plan_json(const ow_plan *plan, ow_out *out) {
         ow_out_printf(out, "%s%lld", d ? "," : "", (long long)plan->tensors[v->index].dims[d]);
       ow_out_text(out, "]");
       if (item)
-        ow_out_printf(out, ",\"offset\":%zu,\"bytes\":%zu,\"first\":%u,\"last\":%u", item->offset, item->bytes, item->first, item->last);
+        ow_out_printf(out, ",\"offset\":%zu,\"bytes\":%zu,\"first\":%u,\"last\":%u", item->offset, item->bytes,
+                      item->first, item->last);
       ow_out_text(out, "}");
     }
     ow_out_text(out, "]}");
@@ -195,7 +203,8 @@ static void plan_json(const ow_plan *plan, ow_out *out) {
 
 /* ---- dump ------------------------------------------------------------------------------------------------------------------------- */
 
-static onward_status dump_plan(onward_model *model, const onward_dump_options *options, ow_out *out, onward_error *err) {
+static onward_status dump_plan(onward_model *model, const onward_dump_options *options, ow_out *out,
+                               onward_error *err) {
   onward_session *session = NULL;
   ow_plan *plan = NULL;
   OW_TRY(plan_for(model, options->shapes, options->shape_count, 0, &session, &plan, err));
@@ -215,7 +224,8 @@ static onward_status explain(onward_model *model, ow_out *out, onward_error *err
 }
 
 onward_status onward_model_dump(onward_model *model, const onward_dump_options *options,
-                                bool (*write)(void *context, const char *text, size_t length), void *context, onward_error *err) {
+                                bool (*write)(void *context, const char *text, size_t length), void *context,
+                                onward_error *err) {
   if (!model || !write)
     return ow_fail(err, ONWARD_ARGUMENT, "onward_model_dump needs a model and a writer");
   onward_dump_options o = onward_dump_options_default();

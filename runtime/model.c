@@ -31,11 +31,12 @@ void ow_variant_free(const ow_allocator *a, ow_variant *variant) {
 
 static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *explain, onward_error *err) {
   OW_TRY(ow_infer_graph(graph, err));
-  ow_pass_context context = {.graph = graph,
-                             .registry = model->registry,
-                             .fold_bytes = model->options.limits.fold_bytes ? model->options.limits.fold_bytes : (uint64_t)64 << 20,
-                             .explain = explain,
-                             .err = err};
+  ow_pass_context context = {
+      .graph = graph,
+      .registry = model->registry,
+      .fold_bytes = model->options.limits.fold_bytes ? model->options.limits.fold_bytes : (uint64_t)64 << 20,
+      .explain = explain,
+      .err = err};
   const ow_pass_options options = {.none = model->options.no_passes,
                                    .disabled = model->options.disabled_passes,
                                    .stop_after = model->options.stop_after_pass};
@@ -43,7 +44,8 @@ static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *expl
   return ow_graph_validate(graph, err);
 }
 
-onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explain, ow_variant **out, onward_error *err) {
+onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explain, ow_variant **out,
+                                onward_error *err) {
   const ow_allocator *const a = model->allocator;
   onward_status status = ONWARD_MEMORY;
   ow_variant *variant = ow_alloc_zero(a, 1, sizeof *variant);
@@ -96,7 +98,8 @@ static bool sink_write(void *context, const char *text, size_t length) {
 }
 
 static bool describe_value(onward_model *model, const char *name, const ow_type *type, onward_value_info *info) {
-  *info = (onward_value_info){.name = ow_arena_strdup(&model->info_arena, name), .dtype = type->dtype, .rank = type->shape.rank};
+  *info = (onward_value_info){
+      .name = ow_arena_strdup(&model->info_arena, name), .dtype = type->dtype, .rank = type->shape.rank};
   if (!info->name)
     return false;
   for (int32_t d = 0; d < type->shape.rank; d++) {
@@ -143,7 +146,8 @@ onward_status onward_model_output(const onward_model *model, size_t index, onwar
 
 size_t onward_model_metadata_count(const onward_model *model) { return model ? model->file_graph->metadata_count : 0; }
 
-onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key, const char **value, onward_error *err) {
+onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key, const char **value,
+                                    onward_error *err) {
   if (!model || !key || !value || index >= model->file_graph->metadata_count)
     return ow_fail(err, ONWARD_ARGUMENT, "there is no metadata %zu", index);
   *key = model->file_graph->metadata[index].key;
@@ -176,7 +180,8 @@ static onward_status load(onward_model *model, const char *path, onward_error *e
                                    .allocator = model->allocator,
                                    .warn = warn_from_load,
                                    .warn_context = model};
-  if (!(model->registry = ow_registry_create(model->allocator)) || !(model->file_dims = ow_dims_create(model->allocator)))
+  if (!(model->registry = ow_registry_create(model->allocator)) ||
+      !(model->file_dims = ow_dims_create(model->allocator)))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
   OW_TRY(ow_ops_register(model->registry, err));
   OW_TRY(ow_load_file(path, &options, &model->weights, model->file_dims, &model->source, &model->file_graph, err));
@@ -190,7 +195,8 @@ static onward_status load(onward_model *model, const char *path, onward_error *e
   return describe_model(model, err);
 }
 
-onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **out, onward_error *err) {
+onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **out,
+                                onward_error *err) {
   const ow_allocator *const a = &ow_allocator_default;
   if (!path || !out)
     return ow_fail(err, ONWARD_ARGUMENT, "onward_model_load needs a path and a place for the model");

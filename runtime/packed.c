@@ -2,8 +2,8 @@
 
 void ow_packed_init(ow_packed_cache *cache, const ow_allocator *a) { *cache = (ow_packed_cache){.allocator = a}; }
 
-onward_status ow_packed_get(ow_packed_cache *cache, const ow_kernel *kernel, const ow_args *a, size_t slot, const void **out, bool *made,
-                            onward_error *err) {
+onward_status ow_packed_get(ow_packed_cache *cache, const ow_kernel *kernel, const ow_args *a, size_t slot,
+                            const void **out, bool *made, onward_error *err) {
   const uint32_t variant = kernel->pack_variant ? kernel->pack_variant(a, slot) : 0;
   const void *const source = a->in[slot]->data;
   *made = false;
@@ -14,7 +14,8 @@ onward_status ow_packed_get(ow_packed_cache *cache, const ow_kernel *kernel, con
       return ONWARD_OK;
     }
   }
-  if (!ow_reserve(cache->allocator, &cache->entries, &cache->capacity, cache->count, cache->count + 1, sizeof *cache->entries))
+  if (!ow_reserve(cache->allocator, &cache->entries, &cache->capacity, cache->count, cache->count + 1,
+                  sizeof *cache->entries))
     return ow_fail(err, ONWARD_MEMORY, "no memory for packed weights");
   ow_packed packed = {0};
   OW_TRY(kernel->pack(a, slot, &packed, err));

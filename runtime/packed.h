@@ -6,7 +6,7 @@
 #include "graph/op.h"
 
 typedef struct ow_packed_entry {
-  const void *source;   /* the constant's bytes: equal pointers are the same weight */
+  const void *source; /* the constant's bytes: equal pointers are the same weight */
   onward_status (*pack)(const ow_args *a, size_t slot, ow_packed *out, onward_error *err);
   uint32_t variant;
   ow_packed packed;
@@ -21,8 +21,8 @@ typedef struct ow_packed_cache {
 
 void ow_packed_init(ow_packed_cache *cache, const ow_allocator *a);
 /* The packed form of input `slot`, made on first use. The caller holds the model's lock. made: set when it was made now. */
-onward_status ow_packed_get(ow_packed_cache *cache, const ow_kernel *kernel, const ow_args *a, size_t slot, const void **out, bool *made,
-                            onward_error *err);
+onward_status ow_packed_get(ow_packed_cache *cache, const ow_kernel *kernel, const ow_args *a, size_t slot,
+                            const void **out, bool *made, onward_error *err);
 void ow_packed_free(ow_packed_cache *cache);
 
 #endif

@@ -18,7 +18,8 @@ static void move_to_front(onward_session *session, size_t index) {
 
 static void remove_plan(onward_session *session, size_t index) {
   ow_plan_free(session->plans[index]);
-  memmove(session->plans + index, session->plans + index + 1, (session->plan_count - index - 1) * sizeof *session->plans);
+  memmove(session->plans + index, session->plans + index + 1,
+          (session->plan_count - index - 1) * sizeof *session->plans);
   session->plan_count--;
 }
 
@@ -41,7 +42,8 @@ static void keep_within(onward_session *session, size_t bytes) {
 
 /* Like the plan's shapes but for dims that all grew by the same few, as past and mask do when a decoder goes on: room gets them
  * rounded up, again by the same amount, so that they still fit each other. */
-static bool growth(const onward_session *session, const ow_plan *last, const onward_input_shape *shapes, onward_input_shape *room) {
+static bool growth(const onward_session *session, const ow_plan *last, const onward_input_shape *shapes,
+                   onward_input_shape *room) {
   const ow_graph *const g = session->variant->graph;
   int64_t largest = 0, delta = 0;
   if (last->variant != session->variant)
@@ -75,7 +77,8 @@ static bool growth(const onward_session *session, const ow_plan *last, const onw
 /* shapes differ from what plan is bound to only in dims that it has room for. */
 static bool has_room(const onward_session *session, const ow_plan *plan, const onward_input_shape *shapes) {
   const ow_graph *const g = session->variant->graph;
-  if (!plan->room || plan->variant != session->variant || memcmp(plan->wanted, session->wanted, g->output_count * sizeof *plan->wanted) != 0)
+  if (!plan->room || plan->variant != session->variant ||
+      memcmp(plan->wanted, session->wanted, g->output_count * sizeof *plan->wanted) != 0)
     return false;
   for (size_t i = 0; i < g->input_count; i++) {
     if (shapes[i].rank != plan->bound[i].rank)
@@ -95,16 +98,16 @@ static void blame_names(const onward_session *session, const onward_input_shape 
     for (int32_t d = 0; d < in[i].rank; d++)
       for (size_t j = 0; j < i; j++)
         for (int32_t e = 0; e < in[j].rank; e++)
-          if (in[i].dims[d] < 0 && in[j].dims[e] < 0 && in[i].dim_names[d][0] && strcmp(in[i].dim_names[d], in[j].dim_names[e]) == 0 &&
-              shapes[i].dims[d] != shapes[j].dims[e]) {
-            ow_error_prefix(err, "'%s' is %lld in '%s' but %lld in '%s'", in[i].dim_names[d], (long long)shapes[j].dims[e], in[j].name,
-                            (long long)shapes[i].dims[d], in[i].name);
+          if (in[i].dims[d] < 0 && in[j].dims[e] < 0 && in[i].dim_names[d][0] &&
+              strcmp(in[i].dim_names[d], in[j].dim_names[e]) == 0 && shapes[i].dims[d] != shapes[j].dims[e]) {
+            ow_error_prefix(err, "'%s' is %lld in '%s' but %lld in '%s'", in[i].dim_names[d],
+                            (long long)shapes[j].dims[e], in[j].name, (long long)shapes[i].dims[d], in[i].name);
             return;
           }
 }
 
-static onward_status build(onward_session *session, const onward_input_shape *shapes, const onward_input_shape *room, ow_plan **plan,
-                           onward_error *err) {
+static onward_status build(onward_session *session, const onward_input_shape *shapes, const onward_input_shape *room,
+                           ow_plan **plan, onward_error *err) {
   ow_plan_request request = {session->model, session->variant, session->threads, session->wanted, shapes, room};
   bool broken = false;
   *plan = NULL;
@@ -119,8 +122,9 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
   if (!broken)
     return ONWARD_OK;
   if (!session->warned)
-    ow_model_log(session->model, ONWARD_LOG_WARNING,
-                 "the shapes given do not fit the names of the model's dimensions; going on without trusting the names");
+    ow_model_log(
+        session->model, ONWARD_LOG_WARNING,
+        "the shapes given do not fit the names of the model's dimensions; going on without trusting the names");
   session->warned = true;
   OW_TRY(ow_model_doubting(session->model, &request.variant, err));
   const onward_status status = ow_plan_create(&request, plan, &broken, err);
@@ -129,7 +133,8 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
   return broken ? ow_fail(err, ONWARD_INTERNAL, "a plan without assumptions broke one") : status;
 }
 
-onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **out, onward_error *err) {
+onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **out,
+                              onward_error *err) {
   for (size_t i = 0; i < session->plan_count; i++)
     if (ow_plan_bound_to(session->plans[i], session->plans[i]->variant, session->wanted, shapes)) {
       move_to_front(session, i);
@@ -151,8 +156,8 @@ onward_status ow_session_plan(onward_session *session, const onward_input_shape 
     }
     i++;
   }
-  if (!ow_reserve(session->allocator, &session->plans, &session->plan_capacity, session->plan_count, session->plan_count + 1,
-                  sizeof *session->plans))
+  if (!ow_reserve(session->allocator, &session->plans, &session->plan_capacity, session->plan_count,
+                  session->plan_count + 1, sizeof *session->plans))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the plan list");
   const bool grew = session->plan_count && growth(session, session->plans[0], shapes, session->room);
   ow_plan *plan;

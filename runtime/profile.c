@@ -1,7 +1,9 @@
 #include "runtime/profile.h"
 
-void ow_profile_add(ow_profile *profile, const ow_node *node, const ow_kernel *kernel, int64_t start_ns, int64_t end_ns) {
-  if (ow_reserve(profile->allocator, &profile->events, &profile->capacity, profile->count, profile->count + 1, sizeof *profile->events))
+void ow_profile_add(ow_profile *profile, const ow_node *node, const ow_kernel *kernel, int64_t start_ns,
+                    int64_t end_ns) {
+  if (ow_reserve(profile->allocator, &profile->events, &profile->capacity, profile->count, profile->count + 1,
+                 sizeof *profile->events))
     profile->events[profile->count++] = (ow_profile_event){node, kernel, start_ns, end_ns};
 }
 

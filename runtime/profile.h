@@ -18,7 +18,8 @@ typedef struct ow_profile {
 } ow_profile;
 
 /* Drops the event without memory: a profile never fails a run. */
-void ow_profile_add(ow_profile *profile, const ow_node *node, const ow_kernel *kernel, int64_t start_ns, int64_t end_ns);
+void ow_profile_add(ow_profile *profile, const ow_node *node, const ow_kernel *kernel, int64_t start_ns,
+                    int64_t end_ns);
 void ow_profile_write(const ow_profile *profile, ow_out *out);
 void ow_profile_free(ow_profile *profile);
 

@@ -8,9 +8,12 @@ onward_session_options onward_session_options_default(void) {
   return (onward_session_options){.struct_size = sizeof(onward_session_options)};
 }
 
-onward_run_options onward_run_options_default(void) { return (onward_run_options){.struct_size = sizeof(onward_run_options)}; }
+onward_run_options onward_run_options_default(void) {
+  return (onward_run_options){.struct_size = sizeof(onward_run_options)};
+}
 
-onward_status onward_session_create(onward_model *model, const onward_session_options *options, onward_session **out, onward_error *err) {
+onward_status onward_session_create(onward_model *model, const onward_session_options *options, onward_session **out,
+                                    onward_error *err) {
   if (!model || !out)
     return ow_fail(err, ONWARD_ARGUMENT, "onward_session_create needs a model and a place for the session");
   const ow_allocator *const a = model->allocator;
@@ -69,7 +72,8 @@ onward_session_stats onward_session_get_stats(const onward_session *s) {
   return stats;
 }
 
-onward_status onward_session_profile(const onward_session *s, bool (*write)(void *, const char *, size_t), void *context, onward_error *err) {
+onward_status onward_session_profile(const onward_session *s, bool (*write)(void *, const char *, size_t),
+                                     void *context, onward_error *err) {
   if (!s || !write || !s->options.profile)
     return ow_fail(err, ONWARD_ARGUMENT, "the session was not made with options.profile");
   ow_out out = {write, context, false};
@@ -99,7 +103,8 @@ static void mismatch(mismatches *m, const char *format, ...) {
 }
 
 /* "float32 [8,?]" */
-static void type_text(char *buffer, size_t size, onward_dtype dtype, int32_t rank, const int64_t *dims, const char *const *names) {
+static void type_text(char *buffer, size_t size, onward_dtype dtype, int32_t rank, const int64_t *dims,
+                      const char *const *names) {
   int at = snprintf(buffer, size, "%s [", onward_dtype_name(dtype));
   for (int32_t d = 0; d < rank && at > 0 && (size_t)at < size; d++) {
     const char *const comma = d ? "," : "";
@@ -122,7 +127,8 @@ static void list_names(char *buffer, size_t size, const onward_value_info *infos
 static void check_input(mismatches *m, const onward_value_info *want, const onward_tensor *got) {
   char a[160], b[160];
   size_t bytes = 0;
-  bool ok = got->dtype == want->dtype && (want->rank < 0 || got->rank == want->rank) && got->rank >= 0 && got->rank <= ONWARD_MAX_RANK;
+  bool ok = got->dtype == want->dtype && (want->rank < 0 || got->rank == want->rank) && got->rank >= 0 &&
+            got->rank <= ONWARD_MAX_RANK;
   for (int32_t d = 0; ok && d < want->rank; d++)
     ok = got->dims[d] >= 0 && (want->dims[d] < 0 || got->dims[d] == want->dims[d]);
   if (!ok) {
@@ -140,7 +146,8 @@ static void check_input(mismatches *m, const onward_value_info *want, const onwa
   }
 }
 
-static onward_status take_inputs(onward_session *s, const onward_named_tensor *inputs, size_t count, onward_error *err) {
+static onward_status take_inputs(onward_session *s, const onward_named_tensor *inputs, size_t count,
+                                 onward_error *err) {
   const size_t want = onward_model_input_count(s->model);
   mismatches m = {.length = 0};
   char names[256];
@@ -183,7 +190,8 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
     if (o == have) {
       char names[256];
       list_names(names, sizeof names, s->model->outputs, have);
-      return ow_fail(err, ONWARD_INPUT, "no output '%s'; outputs are %s", outputs[k].name ? outputs[k].name : "(null)", names);
+      return ow_fail(err, ONWARD_INPUT, "no output '%s'; outputs are %s", outputs[k].name ? outputs[k].name : "(null)",
+                     names);
     }
     s->wanted[o] = true;
     if (outputs[k].tensor.data == s->handed[o])
@@ -195,7 +203,9 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
 /* ---- what a run hands out ----------------------------------------------------------------------------------------------------- */
 
 /* An output that is an input or a constant has no bytes of its own in the arena. */
-static bool owns_bytes(const ow_plan *plan, const ow_value *v) { return v->producer && plan->external[v->index] == OW_NO_ALIAS; }
+static bool owns_bytes(const ow_plan *plan, const ow_value *v) {
+  return v->producer && plan->external[v->index] == OW_NO_ALIAS;
+}
 
 static size_t output_index(const onward_session *s, const char *name) {
   size_t o = 0;
@@ -219,14 +229,16 @@ static onward_status reserve_copies(onward_session *s, size_t bytes, onward_erro
   return ONWARD_OK;
 }
 
-static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_named_tensor *outputs, size_t count, onward_error *err) {
+static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_named_tensor *outputs, size_t count,
+                              onward_error *err) {
   size_t copied = 0;
   for (size_t k = 0; k < count; k++) {
     const ow_value *const v = output_value(s, plan, outputs[k].name);
     const onward_tensor *const t = &plan->tensors[v->index];
     size_t bytes;
     if (outputs[k].tensor.data && outputs[k].tensor.bytes < t->bytes)
-      return ow_fail(err, ONWARD_INPUT, "output '%s' needs %zu bytes, its buffer has %zu", outputs[k].name, t->bytes, outputs[k].tensor.bytes);
+      return ow_fail(err, ONWARD_INPUT, "output '%s' needs %zu bytes, its buffer has %zu", outputs[k].name, t->bytes,
+                     outputs[k].tensor.bytes);
     if (!outputs[k].tensor.data && !owns_bytes(plan, v) && ow_size_align(t->bytes, OW_ALIGNMENT, &bytes))
       copied += bytes;
   }
@@ -315,8 +327,9 @@ static onward_status run_plan(onward_session *s, ow_plan *plan, onward_error *er
   return status;
 }
 
-onward_status onward_session_run(onward_session *s, const onward_named_tensor *inputs, size_t input_count, onward_named_tensor *outputs,
-                                 size_t output_count, const onward_run_options *options, onward_error *err) {
+onward_status onward_session_run(onward_session *s, const onward_named_tensor *inputs, size_t input_count,
+                                 onward_named_tensor *outputs, size_t output_count, const onward_run_options *options,
+                                 onward_error *err) {
   if (!s || (input_count && !inputs) || (output_count && !outputs))
     return ow_fail(err, ONWARD_ARGUMENT, "onward_session_run needs a session and its tensors");
   if (options && (options->state || options->last_token_logits_only))

@@ -15,7 +15,7 @@ struct onward_session {
   onward_session_options options;
   int threads;
   const ow_variant *variant;
-  bool warned; /* that the model's dimension names do not hold */
+  bool warned;     /* that the model's dimension names do not hold */
   ow_plan **plans; /* most recently used first */
   size_t plan_count, plan_capacity;
   void *arena;
@@ -33,7 +33,8 @@ struct onward_session {
 };
 
 /* plan_list.c: a plan bound to shapes, from the list, rebound, or built. */
-onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **plan, onward_error *err);
+onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **plan,
+                              onward_error *err);
 void ow_session_drop_plans(onward_session *session);
 
 /* executor.c: run the steps of a segment in order. */

@@ -1,7 +1,9 @@
 /* The key-value cache of section "state" in onward.h: declared so that programs can be written against it. */
 #include "base/status.h"
 
-static onward_status unsupported(onward_error *err) { return ow_fail(err, ONWARD_UNSUPPORTED, "key-value state is not built yet"); }
+static onward_status unsupported(onward_error *err) {
+  return ow_fail(err, ONWARD_UNSUPPORTED, "key-value state is not built yet");
+}
 
 onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state, onward_error *err) {
   (void)model, (void)capacity, (void)state;
@@ -24,7 +26,8 @@ onward_status onward_state_clone(const onward_state *state, onward_state **copy,
   (void)state, (void)copy;
   return unsupported(err);
 }
-onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor, onward_error *err) {
+onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor,
+                                  onward_error *err) {
   (void)state, (void)name, (void)tensor;
   return unsupported(err);
 }

@@ -9,9 +9,10 @@
 #define MR OW_GEMM_MR
 #define NV OW_GEMM_NV
 
-/* R, a_row and a_step are constants after inlining: R * NV accumulators live in registers. */
+/* R, a_row and a_step are constants after inlining: R * NV accumulators live in registers. Each step also asks for the memory at
+ * `ahead`, which moves on by ahead_step. */
 OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int64_t k, const float *restrict a, const float *restrict b,
-                    int64_t b_step, float *restrict c, int64_t c_row, bool add) {
+                    int64_t b_step, float *restrict c, int64_t c_row, bool add, const float *ahead, int64_t ahead_step) {
   vf sum[MR][NV];
   OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_zero();
   for (int64_t p = 0; p < k; p++) {
@@ -20,6 +21,10 @@ OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int6
     OW_UNROLL for (int i = 0; i < R; i++) {
       const vf x = v_set(a[i * a_row]);
       OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_fma(x, bv[j], sum[i][j]);
+    }
+    if (ahead_step >= 0) {
+      OW_UNROLL for (int j = 0; j < NR; j += 16) __builtin_prefetch(ahead + j, 0, 2);
+      ahead += ahead_step;
     }
     a += a_step;
     b += b_step;
@@ -35,13 +40,20 @@ OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int6
 }
 
 typedef void (*tile_fn)(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add);
+typedef void (*ahead_fn)(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const float *ahead, int64_t ahead_step);
 
 #define TILE(R)                                                                                                              \
   static void packed_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {      \
-    tile(R, 1, R, k, a, b, b_step, c, c_row, add);                                                                           \
+    tile(R, 1, R, k, a, b, b_step, c, c_row, add, NULL, -1);                                                                           \
   }                                                                                                                          \
   static void pitched_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {     \
-    tile(R, OW_GEMM_PITCH, 1, k, a, b, b_step, c, c_row, add);                                                               \
+    tile(R, OW_GEMM_PITCH, 1, k, a, b, b_step, c, c_row, add, NULL, -1);                                                     \
+  }                                                                                                                          \
+  static void ahead_##R(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const float *ahead,     \
+                        int64_t ahead_step) {                                                                                \
+    if (ahead_step < 0)                                                                                                      \
+      __builtin_unreachable();                                                                                               \
+    tile(R, 1, R, k, a, b, NR, c, c_row, add, ahead, ahead_step);                                                            \
   }
 #if OW_GEMM_MR == 14
 #define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
@@ -51,6 +63,8 @@ typedef void (*tile_fn)(int64_t k, const float *a, const float *b, int64_t b_ste
 EACH_TILE(TILE)
 #define PACKED(R) packed_##R,
 #define PITCHED(R) pitched_##R,
+#define AHEAD(R) ahead_##R,
+static const ahead_fn ahead_tiles[MR] = {EACH_TILE(AHEAD)};
 static const tile_fn packed_tiles[MR] = {EACH_TILE(PACKED)}, pitched_tiles[MR] = {EACH_TILE(PITCHED)};
 
 void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,
@@ -254,10 +268,18 @@ static void run_panels(const ow_gemm_job *job, const ow_gemm_part *part, int64_t
     const bool last = k0 + kn == k;
     for (int64_t p = from; p < to; p++) {
       const int64_t cols = part->n - p * NR < NR ? part->n - p * NR : NR;
-      for (int64_t t = t0; t < t1; t++) {
+      const float *const panel = part->packed + (p * k + k0) * NR;
+      /* While this panel is worked on, each tile fetches its share of the next. */
+      const float *ahead = p + 1 < to ? panel + k * NR : panel;
+      const int64_t ahead_step = p + 1 < to ? (NR + t1 - t0 - 1) / (t1 - t0) : 0;
+      for (int64_t t = t0; t < t1; t++, ahead += ahead_step * kn) {
         const int64_t row = tile_row(t, g->tiles, job->m), rows = tile_row(t + 1, g->tiles, job->m) - row;
         float *const out = c + row * job->c_row + p * NR;
-        OW_ISA_NAME(ow_gemm_tile)(rows, cols, kn, packed + (row - base) * k + k0 * rows, part->packed + (p * k + k0) * NR, NR, out, job->c_row, k0 > 0);
+        const float *const a = packed + (row - base) * k + k0 * rows;
+        if (cols == NR)
+          ahead_tiles[rows - 1](kn, a, panel, out, job->c_row, k0 > 0, ahead, ahead_step);
+        else
+          OW_ISA_NAME(ow_gemm_tile)(rows, cols, kn, a, panel, NR, out, job->c_row, k0 > 0);
         if (last) {
           const ow_gemm_finish f = {part->bias ? part->bias + p * NR : NULL, job->finish.activation, job->finish.alpha};
           OW_ISA_NAME(ow_gemm_finish_tile)(&f, out, job->c_row, rows, cols);

@@ -33,19 +33,22 @@ int main(int argc, char **argv) {
   int64_t *const ones = malloc((size_t)(max_batch * max_length) * sizeof *ones);
   int result = 1;
   long start = 0;
-  if (argc < 2 || !ones || onward_model_load(argv[1], NULL, &model, &err) || onward_session_create(model, NULL, &session, &err))
+  if (argc < 2 || !ones || onward_model_load(argv[1], NULL, &model, &err) ||
+      onward_session_create(model, NULL, &session, &err))
     goto done;
   for (int64_t i = 0; i < max_batch * max_length; i++)
     ones[i] = 1;
   uint64_t seed = 1;
   for (long r = 0; r < runs; r++) {
-    const int64_t batch = 1 + (int64_t)(next_random(&seed) % (uint64_t)max_batch), length = 1 + (int64_t)(next_random(&seed) % (uint64_t)max_length);
+    const int64_t batch = 1 + (int64_t)(next_random(&seed) % (uint64_t)max_batch),
+                  length = 1 + (int64_t)(next_random(&seed) % (uint64_t)max_length);
     onward_value_info info;
     const size_t count = onward_model_input_count(model);
     for (size_t i = 0; i < count && i < 8; i++) {
       if (onward_model_input(model, i, &info, &err))
         goto done;
-      in[i] = (onward_named_tensor){info.name, {ONWARD_INT64, 2, {batch, length}, ones, (size_t)(batch * length) * sizeof *ones}};
+      in[i] = (onward_named_tensor){info.name,
+                                    {ONWARD_INT64, 2, {batch, length}, ones, (size_t)(batch * length) * sizeof *ones}};
     }
     if (onward_model_output(model, 0, &info, &err))
       goto done;
@@ -57,8 +60,8 @@ int main(int argc, char **argv) {
   }
   const long grew = resident_kib() - start;
   const onward_session_stats stats = onward_session_get_stats(session);
-  printf("%ld runs: resident memory %ld KiB, grew by %ld KiB after the first %ld; %llu plans built, %llu kept\n", runs, resident_kib(), grew, warm,
-         (unsigned long long)stats.plans_built, (unsigned long long)stats.plans_cached);
+  printf("%ld runs: resident memory %ld KiB, grew by %ld KiB after the first %ld; %llu plans built, %llu kept\n", runs,
+         resident_kib(), grew, warm, (unsigned long long)stats.plans_built, (unsigned long long)stats.plans_cached);
   result = grew >= 8 * 1024;
 done:
   if (err.status)

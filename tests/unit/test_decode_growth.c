@@ -59,7 +59,8 @@ static void step(decoder *d, int64_t token, int64_t past, float *logits, size_t 
     if (strncmp(info.name, "past", 4) == 0)
       in[n++] = (onward_named_tensor){info.name, d->past[k++]};
     else if (strcmp(info.name, "attention_mask") == 0)
-      in[n++] = (onward_named_tensor){info.name, {ONWARD_INT64, 2, {1, past + 1}, ones, (size_t)(past + 1) * sizeof *ones}};
+      in[n++] =
+          (onward_named_tensor){info.name, {ONWARD_INT64, 2, {1, past + 1}, ones, (size_t)(past + 1) * sizeof *ones}};
     else if (strcmp(info.name, "position_ids") == 0)
       in[n++] = (onward_named_tensor){info.name, {ONWARD_INT64, 2, {1, 1}, &past, sizeof past}};
     else

@@ -2,13 +2,13 @@
  * oneDNN's own small allocations inside dnnl_primitive_execute are counted apart; they must be the same in every run. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -59,7 +59,8 @@ typedef dnnl_status_t (*execute_fn)(const_dnnl_primitive_t, dnnl_stream_t, int, 
 typedef dnnl_status_t (*create_fn)(dnnl_primitive_t *, const_dnnl_primitive_desc_t);
 static atomic_ulong primitives;
 
-dnnl_status_t dnnl_primitive_execute(const_dnnl_primitive_t primitive, dnnl_stream_t stream, int nargs, const dnnl_exec_arg_t *args) {
+dnnl_status_t dnnl_primitive_execute(const_dnnl_primitive_t primitive, dnnl_stream_t stream, int nargs,
+                                     const dnnl_exec_arg_t *args) {
   static _Atomic(execute_fn) real;
   execute_fn fn = atomic_load(&real);
   if (!fn) {
@@ -91,7 +92,8 @@ static void run(onward_session *session, int64_t length) {
   static const char *const names[] = {"input_ids", "attention_mask", "token_type_ids"};
   onward_named_tensor in[3];
   for (size_t i = 0; i < 3; i++)
-    in[i] = (onward_named_tensor){names[i], {ONWARD_INT64, 2, {BATCH, length}, ones, (size_t)(BATCH * length) * sizeof *ones}};
+    in[i] = (onward_named_tensor){names[i],
+                                  {ONWARD_INT64, 2, {BATCH, length}, ones, (size_t)(BATCH * length) * sizeof *ones}};
   onward_named_tensor out[1] = {{.name = "last_hidden_state"}};
   onward_error err;
   if (onward_session_run(session, in, 3, out, 1, NULL, &err) != ONWARD_OK)
@@ -153,6 +155,7 @@ static void counts(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(counts), cmocka_unit_test(one_thread), cmocka_unit_test(two_threads)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(counts), cmocka_unit_test(one_thread),
+                                     cmocka_unit_test(two_threads)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

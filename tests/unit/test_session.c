@@ -54,7 +54,8 @@ static void close_graph(fixture *f) {
 }
 
 static onward_named_tensor floats(const char *name, float *data, int64_t rows, int64_t columns) {
-  return (onward_named_tensor){name, {ONWARD_FLOAT32, 2, {rows, columns}, data, (size_t)(rows * columns) * sizeof *data}};
+  return (onward_named_tensor){name,
+                               {ONWARD_FLOAT32, 2, {rows, columns}, data, (size_t)(rows * columns) * sizeof *data}};
 }
 
 /* sum = a + b, both [rows,columns] by name; twice = sum + sum */
@@ -69,7 +70,8 @@ static pb sums(void) {
   return g;
 }
 
-static onward_status run(fixture *f, const onward_named_tensor *in, size_t inputs, onward_named_tensor *out, size_t outputs) {
+static onward_status run(fixture *f, const onward_named_tensor *in, size_t inputs, onward_named_tensor *out,
+                         size_t outputs) {
   f->err.message[0] = '\0';
   return onward_session_run(f->session, in, inputs, out, outputs, NULL, &f->err);
 }
@@ -236,9 +238,9 @@ static void state_answers_unsupported(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(hands_out_what_is_wanted), cmocka_unit_test(names_every_mismatch_at_once),
-      cmocka_unit_test(names_that_do_not_hold),   cmocka_unit_test(shapes_that_wait_for_data),
-      cmocka_unit_test(output_that_is_an_input),  cmocka_unit_test(missing_operators_are_listed),
+      cmocka_unit_test(hands_out_what_is_wanted),  cmocka_unit_test(names_every_mismatch_at_once),
+      cmocka_unit_test(names_that_do_not_hold),    cmocka_unit_test(shapes_that_wait_for_data),
+      cmocka_unit_test(output_that_is_an_input),   cmocka_unit_test(missing_operators_are_listed),
       cmocka_unit_test(state_answers_unsupported),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

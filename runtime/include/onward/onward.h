@@ -40,19 +40,19 @@ extern "C" {
 /* ---- status and error ------------------------------------------------------------------------------------------------ */
 
 /* name, value, text. Values are stable. */
-#define ONWARD_STATUS_MAP(X)                                                \
-  X(OK, 0, "ok")                                                            \
-  X(ARGUMENT, 1, "the caller passed an argument that cannot be used")       \
-  X(FORMAT, 2, "the bytes are not what the format allows")                  \
-  X(MODEL, 3, "the model contradicts itself or the ONNX specification")     \
-  X(UNSUPPORTED, 4, "the model needs something that is not implemented")    \
-  X(LIMIT, 5, "a limit was reached; the message names it")                  \
-  X(MEMORY, 6, "out of memory")                                             \
-  X(IO, 7, "a file could not be read or written")                           \
-  X(INPUT, 8, "an input or output given to a run does not fit the model")   \
-  X(DATA, 9, "the values of a tensor are outside what an operator allows")  \
-  X(CANCELLED, 10, "cancelled, or past the deadline")                       \
-  X(PLUGIN, 11, "a plug-in failed")                                         \
+#define ONWARD_STATUS_MAP(X)                                               \
+  X(OK, 0, "ok")                                                           \
+  X(ARGUMENT, 1, "the caller passed an argument that cannot be used")      \
+  X(FORMAT, 2, "the bytes are not what the format allows")                 \
+  X(MODEL, 3, "the model contradicts itself or the ONNX specification")    \
+  X(UNSUPPORTED, 4, "the model needs something that is not implemented")   \
+  X(LIMIT, 5, "a limit was reached; the message names it")                 \
+  X(MEMORY, 6, "out of memory")                                            \
+  X(IO, 7, "a file could not be read or written")                          \
+  X(INPUT, 8, "an input or output given to a run does not fit the model")  \
+  X(DATA, 9, "the values of a tensor are outside what an operator allows") \
+  X(CANCELLED, 10, "cancelled, or past the deadline")                      \
+  X(PLUGIN, 11, "a plug-in failed")                                        \
   X(INTERNAL, 12, "a mistake in Onward itself")
 
 typedef enum onward_status {
@@ -119,11 +119,13 @@ ONWARD_API const char *onward_dtype_name(onward_dtype dtype);
 
 /* Bytes that a dense tensor needs; 4-bit types take half a byte an element, rounded up in total.
  * Errors: ONWARD_ARGUMENT for a bad dtype, rank or negative dim, ONWARD_LIMIT when the product overflows. */
-ONWARD_API onward_status onward_tensor_bytes(onward_dtype dtype, int32_t rank, const int64_t *dims, size_t *bytes, onward_error *err);
+ONWARD_API onward_status onward_tensor_bytes(onward_dtype dtype, int32_t rank, const int64_t *dims, size_t *bytes,
+                                             onward_error *err);
 
 /* Decode a serialized ONNX TensorProto (a .pb file of test data). On success *tensor owns its data and *name, when asked for
  * (may be NULL), is a copy of its name: free both with onward_free. */
-ONWARD_API onward_status onward_tensor_parse(const void *bytes, size_t size, onward_tensor *tensor, char **name, onward_error *err);
+ONWARD_API onward_status onward_tensor_parse(const void *bytes, size_t size, onward_tensor *tensor, char **name,
+                                             onward_error *err);
 
 /* Free memory the library handed over. NULL is fine. */
 ONWARD_API void onward_free(void *memory);
@@ -132,7 +134,11 @@ ONWARD_API void onward_free(void *memory);
 
 typedef struct onward_model onward_model;
 
-typedef enum onward_precision { ONWARD_PRECISION_F32 = 0, ONWARD_PRECISION_BF16 = 1, ONWARD_PRECISION_AUTO = 2 } onward_precision;
+typedef enum onward_precision {
+  ONWARD_PRECISION_F32 = 0,
+  ONWARD_PRECISION_BF16 = 1,
+  ONWARD_PRECISION_AUTO = 2
+} onward_precision;
 
 /* Limits that untrusted files are held to. Every limit names itself in its error. 0 means the default. */
 typedef struct onward_limits {
@@ -151,11 +157,11 @@ typedef enum onward_log_level { ONWARD_LOG_WARNING = 1, ONWARD_LOG_INFO = 2, ONW
 typedef struct onward_model_options {
   size_t struct_size;
   onward_precision precision;
-  bool no_mmap;               /* read files into memory: for files that may change while in use */
-  bool no_passes;             /* no optimisation: every node of the file runs as it stands */
-  bool reference;             /* only the scalar reference kernels */
+  bool no_mmap;                /* read files into memory: for files that may change while in use */
+  bool no_passes;              /* no optimisation: every node of the file runs as it stands */
+  bool reference;              /* only the scalar reference kernels */
   const char *disabled_passes; /* comma-separated names, or NULL */
-  int32_t stop_after_pass;    /* run only the first N passes; -1: all. For bisecting and golden dumps */
+  int32_t stop_after_pass;     /* run only the first N passes; -1: all. For bisecting and golden dumps */
   onward_limits limits;
   void (*log)(void *context, onward_log_level level, const char *text);
   void *log_context;
@@ -165,7 +171,8 @@ ONWARD_API onward_model_options onward_model_options_default(void);
 
 /* Load an .onnx file, or a folder that holds model.onnx. On success *model is the caller's, to be freed.
  * Errors: IO, FORMAT, MODEL, UNSUPPORTED (lists every operator that is missing), LIMIT, MEMORY. */
-ONWARD_API onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **model, onward_error *err);
+ONWARD_API onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **model,
+                                           onward_error *err);
 ONWARD_API void onward_model_free(onward_model *model);
 
 /* What a model wants and gives. dims[i] is -1 where free; then dim_names[i] is its name ("" when it has none). rank is -1
@@ -181,12 +188,15 @@ typedef struct onward_value_info {
 ONWARD_API size_t onward_model_input_count(const onward_model *model);
 ONWARD_API size_t onward_model_output_count(const onward_model *model);
 /* index below the count; otherwise ARGUMENT. The strings belong to the model. */
-ONWARD_API onward_status onward_model_input(const onward_model *model, size_t index, onward_value_info *info, onward_error *err);
-ONWARD_API onward_status onward_model_output(const onward_model *model, size_t index, onward_value_info *info, onward_error *err);
+ONWARD_API onward_status onward_model_input(const onward_model *model, size_t index, onward_value_info *info,
+                                            onward_error *err);
+ONWARD_API onward_status onward_model_output(const onward_model *model, size_t index, onward_value_info *info,
+                                             onward_error *err);
 
 /* metadata_props of the file */
 ONWARD_API size_t onward_model_metadata_count(const onward_model *model);
-ONWARD_API onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key, const char **value, onward_error *err);
+ONWARD_API onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key,
+                                               const char **value, onward_error *err);
 
 /* A shape for one input, by name: for planning without data. */
 typedef struct onward_input_shape {
@@ -200,9 +210,9 @@ typedef enum onward_dump_format { ONWARD_DUMP_TEXT = 0, ONWARD_DUMP_JSON = 1, ON
 typedef struct onward_dump_options {
   size_t struct_size;
   onward_dump_format format;
-  bool optimized;       /* the graph after the passes, node by node; otherwise a summary of the file's graph */
-  bool explain_fusion;  /* each attention-like candidate: fused, or not and why */
-  bool plan;            /* steps, kernels, refusals, offsets, planned and live bytes for shapes below */
+  bool optimized;      /* the graph after the passes, node by node; otherwise a summary of the file's graph */
+  bool explain_fusion; /* each attention-like candidate: fused, or not and why */
+  bool plan;           /* steps, kernels, refusals, offsets, planned and live bytes for shapes below */
   const onward_input_shape *shapes;
   size_t shape_count;
 } onward_dump_options;
@@ -222,8 +232,8 @@ typedef struct onward_plan_info {
 } onward_plan_info;
 
 /* Plan for the given input shapes without running. Errors: INPUT, MODEL, UNSUPPORTED, LIMIT, MEMORY. */
-ONWARD_API onward_status onward_model_plan(onward_model *model, const onward_input_shape *shapes, size_t count, int32_t threads,
-                                           onward_plan_info *info, onward_error *err);
+ONWARD_API onward_status onward_model_plan(onward_model *model, const onward_input_shape *shapes, size_t count,
+                                           int32_t threads, onward_plan_info *info, onward_error *err);
 
 /* ---- sessions -------------------------------------------------------------------------------------------------------- */
 
@@ -237,8 +247,8 @@ typedef struct onward_session_options {
 
 ONWARD_API onward_session_options onward_session_options_default(void);
 /* The model must outlive the session. */
-ONWARD_API onward_status onward_session_create(onward_model *model, const onward_session_options *options, onward_session **session,
-                                               onward_error *err);
+ONWARD_API onward_status onward_session_create(onward_model *model, const onward_session_options *options,
+                                               onward_session **session, onward_error *err);
 ONWARD_API void onward_session_free(onward_session *session);
 
 typedef struct onward_named_tensor {
@@ -260,17 +270,17 @@ ONWARD_API onward_run_options onward_run_options_default(void);
  * what is wanted is computed. tensor.data == NULL (or what the last run put there) asks for session memory, valid until the next
  * run or free; otherwise it is the caller's buffer of tensor.bytes bytes, which must be large enough. On success dtype, rank, dims, bytes and data are set.
  * Errors: INPUT (every mismatch at once), DATA, CANCELLED, MEMORY, LIMIT. After a failure the session can be used again. */
-ONWARD_API onward_status onward_session_run(onward_session *session, const onward_named_tensor *inputs, size_t input_count,
-                                            onward_named_tensor *outputs, size_t output_count, const onward_run_options *options,
-                                            onward_error *err);
+ONWARD_API onward_status onward_session_run(onward_session *session, const onward_named_tensor *inputs,
+                                            size_t input_count, onward_named_tensor *outputs, size_t output_count,
+                                            const onward_run_options *options, onward_error *err);
 
 /* Stop the run that is going on, from any thread. It returns ONWARD_CANCELLED after the step it is in. */
 ONWARD_API void onward_session_cancel(onward_session *session);
 
 typedef struct onward_session_stats {
   uint64_t runs;
-  uint64_t plans_built;        /* since the session was made */
-  uint64_t plans_rebound;      /* shapes that an existing plan took over */
+  uint64_t plans_built;   /* since the session was made */
+  uint64_t plans_rebound; /* shapes that an existing plan took over */
   uint64_t plans_cached;
   uint64_t primitives_created; /* oneDNN primitives made for this session's plans and weights */
   uint64_t arena_bytes;
@@ -280,23 +290,26 @@ ONWARD_API onward_session_stats onward_session_get_stats(const onward_session *s
 
 /* The recorded steps as Chrome trace JSON. Errors: ARGUMENT when the session was made without profile. */
 ONWARD_API onward_status onward_session_profile(const onward_session *session,
-                                                bool (*write)(void *context, const char *text, size_t length), void *context,
-                                                onward_error *err);
+                                                bool (*write)(void *context, const char *text, size_t length),
+                                                void *context, onward_error *err);
 
 /* ---- state: a key-value cache kept in place -------------------------------------------------------------------------- */
 /* Declared so that programs can be written against it; every call answers ONWARD_UNSUPPORTED until it is built. */
 
 /* Room for at most capacity tokens. */
-ONWARD_API onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state, onward_error *err);
+ONWARD_API onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state,
+                                             onward_error *err);
 ONWARD_API void onward_state_free(onward_state *state);
 /* Tokens held; -1 for NULL. */
 ONWARD_API int64_t onward_state_length(const onward_state *state);
 ONWARD_API onward_status onward_state_truncate(onward_state *state, int64_t length, onward_error *err);
 /* Row i becomes what row rows[i] was (beam search). */
-ONWARD_API onward_status onward_state_reorder(onward_state *state, const int64_t *rows, size_t count, onward_error *err);
+ONWARD_API onward_status onward_state_reorder(onward_state *state, const int64_t *rows, size_t count,
+                                              onward_error *err);
 ONWARD_API onward_status onward_state_clone(const onward_state *state, onward_state **copy, onward_error *err);
 /* A dense copy of one cached tensor, by its 'present' output name; free data with onward_free. */
-ONWARD_API onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor, onward_error *err);
+ONWARD_API onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor,
+                                             onward_error *err);
 
 #ifdef __cplusplus
 }
