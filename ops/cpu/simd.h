@@ -117,11 +117,11 @@ OW_INLINE vf v_load_masked(const float *p, vm m) {
 #elif OW_AVX2_LEVEL
   return (vf)_mm256_maskload_ps(p, (__m256i)m);
 #else
-  vf r = v_zero();
+  float r[W] = {0};
   for (int i = 0; i < W; i++)
     if (m[i])
-      r[i] = p[i];
-  return r;
+      memcpy(&r[i], p + i, sizeof r[i]);
+  return v_load(r);
 #endif
 }
 OW_INLINE void v_store_masked(float *p, vm m, vf x) {
