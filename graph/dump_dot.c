@@ -6,20 +6,6 @@
 #include "graph/dump.h"
 #include "graph/dump_stats.h"
 
-typedef struct label {
-  char text[512];
-  size_t used;
-} label;
-
-static bool append(void *context, const char *text, size_t length) {
-  label *const l = context;
-  const size_t room = sizeof l->text - 1 - l->used, fits = length < room ? length : room;
-  memcpy(l->text + l->used, text, fits);
-  l->used += fits;
-  l->text[l->used] = '\0';
-  return true;
-}
-
 static void vertex(const char *kind, uint32_t index, ow_out *out) { ow_out_printf(out, "%s%" PRIu32, kind, index); }
 
 /* Where a value comes from; false for what is not drawn. */
@@ -34,8 +20,8 @@ static bool source(const ow_value *value, ow_out *out) {
 }
 
 static void edge_label(const ow_value *value, ow_out *out) {
-  label shape = {.text = "", .used = 0};
-  ow_out to = {append, &shape, false};
+  ow_text_buffer shape;
+  ow_out to = ow_out_to_text(&shape);
   ow_dump_shape(value->graph, &value->type, &to);
   ow_out_text(out, " [label=");
   ow_out_quoted(out, shape.text);
@@ -43,8 +29,8 @@ static void edge_label(const ow_value *value, ow_out *out) {
 }
 
 static void draw_node(const ow_node *node, ow_out *out) {
-  label text = {.text = "", .used = 0};
-  ow_out to = {append, &text, false};
+  ow_text_buffer text;
+  ow_out to = ow_out_to_text(&text);
   if (node->domain[0])
     ow_out_printf(&to, "%s.", node->domain);
   ow_out_text(&to, node->type);

@@ -33,28 +33,14 @@ static void size_member(const char *name, uint64_t value, bool first, ow_out *ou
 
 /* ---- types ----------------------------------------------------------------------------------------------------------- */
 
-typedef struct collected {
-  char text[512];
-  size_t used;
-} collected;
-
-static bool collect(void *context, const char *text, size_t length) {
-  collected *const c = context;
-  const size_t room = sizeof c->text - 1 - c->used, fits = length < room ? length : room;
-  memcpy(c->text + c->used, text, fits);
-  c->used += fits;
-  c->text[c->used] = '\0';
-  return true;
-}
-
 /* 8, "sequence", "past + sequence" */
 static void dim_value(const ow_graph *graph, ow_dim d, ow_out *out) {
   if (ow_dim_is_const(d)) {
     ow_out_printf(out, "%" PRId64, d.k);
     return;
   }
-  collected text = {.text = "", .used = 0};
-  ow_out to = {collect, &text, false};
+  ow_text_buffer text;
+  ow_out to = ow_out_to_text(&text);
   ow_dim_print(graph->dims, d, &to);
   ow_out_quoted(out, text.text);
 }

@@ -84,19 +84,6 @@ onward_status ow_model_doubting(onward_model *model, const ow_variant **out, onw
 
 /* ---- what the model wants and gives ---------------------------------------------------------------------------------- */
 
-typedef struct text_sink {
-  char text[128];
-  size_t length;
-} text_sink;
-
-static bool sink_write(void *context, const char *text, size_t length) {
-  text_sink *const s = context;
-  const size_t room = sizeof s->text - 1 - s->length, n = length < room ? length : room;
-  memcpy(s->text + s->length, text, n);
-  s->text[s->length += n] = '\0';
-  return true;
-}
-
 static bool describe_value(onward_model *model, const char *name, const ow_type *type, onward_value_info *info) {
   *info = (onward_value_info){
       .name = ow_arena_strdup(&model->info_arena, name), .dtype = type->dtype, .rank = type->shape.rank};
@@ -105,11 +92,11 @@ static bool describe_value(onward_model *model, const char *name, const ow_type 
   for (int32_t d = 0; d < type->shape.rank; d++) {
     const ow_dim dim = type->shape.dims[d];
     info->dims[d] = ow_dim_is_const(dim) ? dim.k : -1;
-    text_sink sink = {.text = ""};
-    ow_out out = {sink_write, &sink, false};
+    ow_text_buffer dim_name;
+    ow_out out = ow_out_to_text(&dim_name);
     if (!ow_dim_is_const(dim))
       ow_dim_print(model->trusting->dims, dim, &out);
-    if (!(info->dim_names[d] = ow_arena_strdup(&model->info_arena, sink.text)))
+    if (!(info->dim_names[d] = ow_arena_strdup(&model->info_arena, dim_name.text)))
       return false;
   }
   return true;

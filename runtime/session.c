@@ -83,75 +83,73 @@ onward_status onward_session_profile(const onward_session *s, bool (*write)(void
 
 /* ---- what a run is given ---------------------------------------------------------------------------------------------------- */
 
+/* All that is wrong with what a run was given, one after the other. */
 typedef struct mismatches {
-  char text[ONWARD_ERROR_MESSAGE_SIZE];
-  size_t length;
+  ow_text_buffer text;
+  ow_out out;
 } mismatches;
 
 static void mismatch(mismatches *m, const char *format, ...) OW_PRINTF(2, 3);
 static void mismatch(mismatches *m, const char *format, ...) {
+  char text[ONWARD_ERROR_MESSAGE_SIZE];
   va_list args;
   va_start(args, format);
-  if (m->length && m->length + 2 < sizeof m->text) {
-    memcpy(m->text + m->length, "; ", 3);
-    m->length += 2;
-  }
-  const int n = vsnprintf(m->text + m->length, sizeof m->text - m->length, format, args);
-  if (n > 0)
-    m->length = m->length + (size_t)n < sizeof m->text ? m->length + (size_t)n : sizeof m->text - 1;
+  (void)vsnprintf(text, sizeof text, format, args);
   va_end(args);
+  ow_out_printf(&m->out, "%s%s", m->text.length ? "; " : "", text);
 }
 
 /* "float32 [8,?]" */
-static void type_text(char *buffer, size_t size, onward_dtype dtype, int32_t rank, const int64_t *dims,
-                      const char *const *names) {
-  int at = snprintf(buffer, size, "%s [", onward_dtype_name(dtype));
-  for (int32_t d = 0; d < rank && at > 0 && (size_t)at < size; d++) {
-    const char *const comma = d ? "," : "";
+static const char *type_text(ow_text_buffer *buffer, onward_dtype dtype, int32_t rank, const int64_t *dims,
+                             const char *const *names) {
+  ow_out out = ow_out_to_text(buffer);
+  ow_out_printf(&out, "%s [", onward_dtype_name(dtype));
+  for (int32_t d = 0; d < rank; d++) {
+    ow_out_text(&out, d ? "," : "");
     if (dims[d] >= 0)
-      at += snprintf(buffer + at, size - (size_t)at, "%s%lld", comma, (long long)dims[d]);
+      ow_out_printf(&out, "%lld", (long long)dims[d]);
     else
-      at += snprintf(buffer + at, size - (size_t)at, "%s%s", comma, names && names[d] && names[d][0] ? names[d] : "?");
+      ow_out_text(&out, names && names[d] && names[d][0] ? names[d] : "?");
   }
-  if (at > 0 && (size_t)at < size)
-    (void)snprintf(buffer + at, size - (size_t)at, "]");
+  ow_out_text(&out, "]");
+  return buffer->text;
 }
 
-static void list_names(char *buffer, size_t size, const onward_value_info *infos, size_t count) {
-  int at = 0;
-  buffer[0] = '\0';
-  for (size_t i = 0; i < count && at >= 0 && (size_t)at < size; i++)
-    at += snprintf(buffer + at, size - (size_t)at, "%s%s", i ? ", " : "", infos[i].name);
+static const char *list_names(ow_text_buffer *buffer, const onward_value_info *infos, size_t count) {
+  ow_out out = ow_out_to_text(buffer);
+  for (size_t i = 0; i < count; i++)
+    ow_out_printf(&out, "%s%s", i ? ", " : "", infos[i].name);
+  return buffer->text;
 }
 
 static void check_input(mismatches *m, const onward_value_info *want, const onward_tensor *got) {
-  char a[160], b[160];
+  ow_text_buffer a, b;
   size_t bytes = 0;
-  bool ok = got->dtype == want->dtype && (want->rank < 0 || got->rank == want->rank) && got->rank >= 0 &&
-            got->rank <= ONWARD_MAX_RANK;
+  const bool rank_ok = got->rank >= 0 && got->rank <= ONWARD_MAX_RANK;
+  bool ok = got->dtype == want->dtype && rank_ok && (want->rank < 0 || got->rank == want->rank);
   for (int32_t d = 0; ok && d < want->rank; d++)
     ok = got->dims[d] >= 0 && (want->dims[d] < 0 || got->dims[d] == want->dims[d]);
-  if (!ok) {
-    type_text(a, sizeof a, want->dtype, want->rank < 0 ? 0 : want->rank, want->dims, want->dim_names);
-    type_text(b, sizeof b, got->dtype, got->rank < 0 || got->rank > ONWARD_MAX_RANK ? 0 : got->rank, got->dims, NULL);
-    mismatch(m, "input '%s': want %s, got %s", want->name, a, b);
-  } else if (!ow_tensor_size(got->dtype, got->rank, got->dims, &bytes)) {
+  const size_t element = ow_dtype_size(got->dtype);
+  if (!ok)
+    mismatch(m, "input '%s': want %s, got %s", want->name,
+             type_text(&a, want->dtype, want->rank < 0 ? 0 : want->rank, want->dims, want->dim_names),
+             type_text(&b, got->dtype, rank_ok ? got->rank : 0, got->dims, NULL));
+  else if (!ow_tensor_size(got->dtype, got->rank, got->dims, &bytes))
     mismatch(m, "input '%s': its shape is too large", want->name);
-  } else if (got->bytes != bytes) {
+  else if (got->bytes != bytes)
     mismatch(m, "input '%s': its shape needs %zu bytes, got %zu", want->name, bytes, got->bytes);
-  } else if (bytes && !got->data) {
+  else if (bytes && !got->data)
     mismatch(m, "input '%s': data is NULL", want->name);
-  } else if (bytes && (uintptr_t)got->data % (ow_dtype_size(got->dtype) ? ow_dtype_size(got->dtype) : 1)) {
+  else if (bytes && element && (uintptr_t)got->data % element)
     mismatch(m, "input '%s': data is not aligned to its element size", want->name);
-  }
 }
 
 static onward_status take_inputs(onward_session *s, const onward_named_tensor *inputs, size_t count,
                                  onward_error *err) {
   const size_t want = onward_model_input_count(s->model);
-  mismatches m = {.length = 0};
-  char names[256];
-  list_names(names, sizeof names, s->model->inputs, want);
+  ow_text_buffer names;
+  mismatches m;
+  m.out = ow_out_to_text(&m.text);
   for (size_t i = 0; i < want; i++)
     s->given[i] = NULL;
   for (size_t k = 0; k < count; k++) {
@@ -159,7 +157,8 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
     while (i < want && (!inputs[k].name || strcmp(inputs[k].name, s->model->inputs[i].name) != 0))
       i++;
     if (i == want)
-      mismatch(&m, "no input '%s'; inputs are %s", inputs[k].name ? inputs[k].name : "(null)", names);
+      mismatch(&m, "no input '%s'; inputs are %s", inputs[k].name ? inputs[k].name : "(null)",
+               list_names(&names, s->model->inputs, want));
     else if (s->given[i])
       mismatch(&m, "input '%s' is given twice", inputs[k].name);
     else
@@ -177,7 +176,7 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
     if (t->rank >= 0 && t->rank <= ONWARD_MAX_RANK)
       memcpy(s->shapes[i].dims, t->dims, sizeof t->dims);
   }
-  return m.length ? ow_fail(err, ONWARD_INPUT, "%s", m.text) : ONWARD_OK;
+  return m.text.length ? ow_fail(err, ONWARD_INPUT, "%s", m.text.text) : ONWARD_OK;
 }
 
 static onward_status take_outputs(onward_session *s, onward_named_tensor *outputs, size_t count, onward_error *err) {
@@ -188,10 +187,9 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
     while (o < have && (!outputs[k].name || strcmp(outputs[k].name, s->model->outputs[o].name) != 0))
       o++;
     if (o == have) {
-      char names[256];
-      list_names(names, sizeof names, s->model->outputs, have);
+      ow_text_buffer names;
       return ow_fail(err, ONWARD_INPUT, "no output '%s'; outputs are %s", outputs[k].name ? outputs[k].name : "(null)",
-                     names);
+                     list_names(&names, s->model->outputs, have));
     }
     s->wanted[o] = true;
     if (outputs[k].tensor.data == s->handed[o])

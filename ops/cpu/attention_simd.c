@@ -70,7 +70,7 @@ static void tile_scores(const state *s, const place *at, int64_t query, int64_t 
       const float *row = q + i * t->q.s;
       if (t->q.d != 1) {
         for (int64_t d = 0; d < t->head_size; d++)
-          at->packed_q[d] = row[d * t->q.d];
+          at->packed_q[d] = ow_fast_scalar(row + d * t->q.d);
         row = at->packed_q;
       }
       for (int64_t j = 0; j < keys; j++)

@@ -58,7 +58,7 @@ static void gather_tap(const ow_window3 *w, const float *x, const int64_t tap[3]
       memcpy(row + i + from, line_x + at + from, (size_t)(to - from) * sizeof *row);
     else
       for (int64_t r = from; r < to; r++)
-        row[i + r] = line_x[at + r * stride];
+        row[i + r] = ow_fast_scalar(line_x + at + r * stride);
     for (int64_t r = to; r < run; r++)
       row[i + r] = 0.0f;
     i += run;

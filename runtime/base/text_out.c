@@ -89,3 +89,18 @@ void ow_out_safe(ow_out *out, const char *text) { put_filtered(out, text, false,
 onward_status ow_out_status(const ow_out *out, onward_error *err) {
   return out->failed ? ow_fail(err, ONWARD_IO, "the output could not be written") : ONWARD_OK;
 }
+
+static bool append(void *context, const char *text, size_t length) {
+  ow_text_buffer *const t = context;
+  const size_t room = sizeof t->text - 1 - t->length, fits = length < room ? length : room;
+  memcpy(t->text + t->length, text, fits);
+  t->length += fits;
+  t->text[t->length] = '\0';
+  return true;
+}
+
+ow_out ow_out_to_text(ow_text_buffer *text) {
+  text->length = 0;
+  text->text[0] = '\0';
+  return (ow_out){append, text, false};
+}

@@ -19,6 +19,13 @@ void ow_out_printf(ow_out *out, const char *format, ...) OW_PRINTF(2, 3);
 void ow_out_quoted(ow_out *out, const char *text);
 /* text with control bytes shown as '?', so that a file cannot drive a terminal */
 void ow_out_safe(ow_out *out, const char *text);
+/* Collects what is written as a string; cut off at its size. */
+typedef struct ow_text_buffer {
+  char text[512]; /* NUL-terminated */
+  size_t length;
+} ow_text_buffer;
+ow_out ow_out_to_text(ow_text_buffer *text); /* empties it */
+
 onward_status ow_out_status(const ow_out *out, onward_error *err);
 
 #endif

@@ -29,6 +29,7 @@ static void unary_cases(run_context *x) {
     for (size_t n = 0; n < COUNT(lengths); n++)
       run_checkf(x, "", names[i], version, NULL, "f:3x%d:x", lengths[n]);
     run_checkf(x, "", names[i], version, NULL, "f:s:p");
+    run_checkf(x, "", names[i], version, NULL, "f:77:x!");
     run_checkf(x, "", names[i], version, NULL, "f:40000:x");
     run_checkf(x, "", names[i], version, NULL, "f:123x1001:n");
   }
@@ -99,6 +100,7 @@ static void softmax_cases(run_context *x) {
       run_checkf(x, "", "Softmax", 13, "i:axis=0", "f:%dx3:%c", lengths[n], *kind);
       run_checkf(x, "", "Softmax", 11, NULL, "f:4x%dx3:%c", lengths[n], *kind);
     }
+  run_checkf(x, "", "Softmax", 13, NULL, "f:3x37!");
   run_checkf(x, "", "Softmax", 13, NULL, "f:12x128x128:n");
   run_checkf(x, "", "Softmax", 13, NULL, "f:2x50257:n");
 }
@@ -222,6 +224,7 @@ static void conv_cases(run_context *x) {
       {"I:pads=0,1,1,1,1,0", "f:1x3x5x6x7 f:4x3x2x3x3:n! f:4!"},
       {"I:pads=3,3", "f:1x2x1 f:3x2x7:n! f:3!"},
       {"I:pads=-1,-1,-1,-1", "f:1x2x9x9 f:3x2x3x3:n! f:3!"},
+      {"I:strides=2,2", "f:1x3x9x9! f:5x3x3x3! f:5!"},
       {NULL, "f:1x3x1x1 f:5x3x1x1:n! f:5!"},
       {NULL, "f:0x3x4x4 f:5x3x1x1:n! f:5!"},
       {NULL, "f:1x0x4x4 f:5x0x2x2! f:5!"},
@@ -272,6 +275,10 @@ static void attention_cases(run_context *x) {
       run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%d f:%dx%dx%d f:%dx%dx%d", b, s, (h + 2 * g) * d, b, s, (h + 2 * g) * d, b, s,
                  (h + 2 * g) * d + 5);
     }
+  }
+  for (int s = 1; s < 30; s += 9) {
+    run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x%dx20! f:1x2x9x20! f:1x2x9x20! f:%dx9!", s, s);
+    run_checkf(x, "onward", "Attention", 1, "i:heads=2 s:q_order=BHDS s:k_order=BHDS s:v_order=BHDS", "f:1x2x20x%d! f:1x2x20x9! f:1x2x20x9!", s);
   }
   run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x3x4 f:1x2x0x4 f:1x2x0x4");
   run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x0x4 f:1x2x3x4 f:1x2x3x4");
