@@ -1,4 +1,5 @@
-/* All threads: OpenMP teams (the pool that oneDNN uses too), locks. No other file has an OpenMP pragma. */
+/* All threads and locks. Teams are our own rather than OpenMP's, whose every split waits for every member: with a neighbour on
+ * one core that made a run ten times slower. Here a call ends when its tasks are done. */
 #ifndef OW_BASE_THREAD_H
 #define OW_BASE_THREAD_H
 
@@ -12,7 +13,7 @@ typedef void (*ow_task_fn)(void *context, int64_t task, int thread);
  * Which thread runs a task is not fixed, so a task's result must not depend on it. */
 void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context);
 
-/* How many threads a library on the same OpenMP pool may use when the calling thread calls it; returns what held before. */
+/* How many OpenMP threads a library may use when the calling thread calls it; returns what held before. */
 int ow_thread_pool_limit(int threads);
 
 /* Cores that affinity and the cgroup quota allow; at least 1. */
