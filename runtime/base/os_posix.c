@@ -377,3 +377,5 @@ int ow_os_cpu_count(void) {
   const int affinity = affinity_count(), quota = ow_os_cgroup_cores("/proc/self/cgroup", "/sys/fs/cgroup");
   return quota < affinity ? quota : affinity;
 }
+
+void ow_os_yield(void) { (void)sched_yield(); }

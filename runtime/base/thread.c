@@ -1,6 +1,5 @@
 #include "base/thread.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -181,7 +180,7 @@ void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context) {
     if (i < SPINS_BEFORE_YIELD)
       relax();
     else
-      (void)sched_yield();
+      ow_os_yield();
   }
 }
 
