@@ -23,7 +23,7 @@ typedef void (*row_fn)(const float *a, int64_t step_a, const float *b, int64_t s
         v_store(y + i, f_##name(v_load(a + i), b0));                                                                           \
     else                                                                                                                       \
       for (; i + W <= n; i += W)                                                                                               \
-        v_store(y + i, f_##name(a0, step_b ? v_load(b + i) : b0));                                                             \
+        v_store(y + i, f_##name(a0, v_load(b + i)));                                                         \
     if (i < n) {                                                                                                               \
       const vm m = v_first(n - i);                                                                                             \
       v_store_masked(y + i, m, f_##name(step_a ? v_load_masked(a + i, m) : a0, step_b ? v_load_masked(b + i, m) : b0));        \

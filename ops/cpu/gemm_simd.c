@@ -9,12 +9,24 @@
 #define MR OW_GEMM_MR
 #define NV OW_GEMM_NV
 
-/* R, a_row and a_step are constants after inlining: R * NV accumulators live in registers. Each step also asks for the memory at
- * `ahead`, which moves on by ahead_step. */
+/* What a tile of a large product does besides: hides the memory's latency, and adds the bias while sums are in registers. */
+typedef struct company {
+  const float *ahead; /* asked for in each step, moving on by ahead_step */
+  int64_t ahead_step;
+  float *soon; /* rows that are written next */
+  int64_t soon_row;
+  const float *bias; /* NULL: none */
+} company;
+
+/* R, a_row and a_step are constants after inlining: R * NV accumulators live in registers. */
 OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int64_t k, const float *restrict a, const float *restrict b,
-                    int64_t b_step, float *restrict c, int64_t c_row, bool add, const float *ahead, int64_t ahead_step) {
+                    int64_t b_step, float *restrict c, int64_t c_row, bool add, const company *with) {
   vf sum[MR][NV];
+  const float *ahead = with ? with->ahead : NULL;
   OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_zero();
+  if (with)
+    for (int i = 0; i < R; i++)
+      OW_UNROLL for (int j = 0; j < NR; j += 16) __builtin_prefetch(with->soon + i * with->soon_row + j, 1, 3);
   for (int64_t p = 0; p < k; p++) {
     vf bv[NV];
     OW_UNROLL for (int j = 0; j < NV; j++) bv[j] = v_load(b + j * W);
@@ -22,38 +34,36 @@ OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int6
       const vf x = v_set(a[i * a_row]);
       OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_fma(x, bv[j], sum[i][j]);
     }
-    if (ahead_step >= 0) {
+    if (with) {
       OW_UNROLL for (int j = 0; j < NR; j += 16) __builtin_prefetch(ahead + j, 0, 2);
-      ahead += ahead_step;
+      ahead += with->ahead_step;
     }
     a += a_step;
     b += b_step;
   }
-  OW_UNROLL for (int i = 0; i < R; i++) {
-    float *const to = c + i * c_row;
-    if (add) {
-      OW_UNROLL for (int j = 0; j < NV; j++) v_store(to + j * W, v_load(to + j * W) + sum[i][j]);
-    } else {
-      OW_UNROLL for (int j = 0; j < NV; j++) v_store(to + j * W, sum[i][j]);
-    }
+  if (add) {
+    OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_load(c + i * c_row + j * W) + sum[i][j];
   }
+  if (with && with->bias) {
+    vf bias[NV];
+    OW_UNROLL for (int j = 0; j < NV; j++) bias[j] = v_load(with->bias + j * W);
+    OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = sum[i][j] + bias[j];
+  }
+  OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) v_store(c + i * c_row + j * W, sum[i][j]);
 }
 
 typedef void (*tile_fn)(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add);
-typedef void (*ahead_fn)(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const float *ahead, int64_t ahead_step);
+typedef void (*company_fn)(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const company *with);
 
 #define TILE(R)                                                                                                              \
   static void packed_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {      \
-    tile(R, 1, R, k, a, b, b_step, c, c_row, add, NULL, -1);                                                                           \
+    tile(R, 1, R, k, a, b, b_step, c, c_row, add, NULL);                                                                     \
   }                                                                                                                          \
   static void pitched_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {     \
-    tile(R, OW_GEMM_PITCH, 1, k, a, b, b_step, c, c_row, add, NULL, -1);                                                     \
+    tile(R, OW_GEMM_PITCH, 1, k, a, b, b_step, c, c_row, add, NULL);                                                         \
   }                                                                                                                          \
-  static void ahead_##R(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const float *ahead,     \
-                        int64_t ahead_step) {                                                                                \
-    if (ahead_step < 0)                                                                                                      \
-      __builtin_unreachable();                                                                                               \
-    tile(R, 1, R, k, a, b, NR, c, c_row, add, ahead, ahead_step);                                                            \
+  static void company_##R(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const company *with) { \
+    tile(R, 1, R, k, a, b, NR, c, c_row, add, with);                                                                         \
   }
 #if OW_GEMM_MR == 14
 #define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
@@ -63,9 +73,9 @@ typedef void (*ahead_fn)(int64_t k, const float *a, const float *b, float *c, in
 EACH_TILE(TILE)
 #define PACKED(R) packed_##R,
 #define PITCHED(R) pitched_##R,
-#define AHEAD(R) ahead_##R,
-static const ahead_fn ahead_tiles[MR] = {EACH_TILE(AHEAD)};
+#define COMPANY(R) company_##R,
 static const tile_fn packed_tiles[MR] = {EACH_TILE(PACKED)}, pitched_tiles[MR] = {EACH_TILE(PITCHED)};
+static const company_fn company_tiles[MR] = {EACH_TILE(COMPANY)};
 
 void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,
                                bool add) {
@@ -185,18 +195,19 @@ OW_INLINE vf act_tanh(vf x, vf alpha) { return (void)alpha, v_tanh(x); }
 OW_INLINE vf act_sigmoid(vf x, vf alpha) { return (void)alpha, v_sigmoid(x); }
 
 #define FINISH(name)                                                                                                          \
-  static void finish_##name(const float *bias, float alpha, float *c, int64_t c_row, int64_t rows, int64_t cols) {             \
-    const vf al = v_set(alpha);                                                                                                \
+  static void finish_##name(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row,           \
+                            int64_t rows, int64_t cols) {                                                                      \
+    const vf alpha = v_set(f->alpha);                                                                                          \
     for (int64_t j = 0; j < cols; j += W) {                                                                                    \
       if (cols - j >= W) {                                                                                                     \
-        const vf add = bias ? v_load(bias + j) : v_zero();                                                                     \
+        const vf bias = f->bias ? v_load(f->bias + j) : v_zero();                                                              \
         for (int64_t i = 0; i < rows; i++)                                                                                     \
-          v_store(c + i * c_row + j, act_##name(v_load(c + i * c_row + j) + add, al));                                         \
+          v_store(to + i * to_row + j, act_##name(v_load(from + i * from_row + j) + bias, alpha));                             \
       } else {                                                                                                                 \
         const vm m = v_first(cols - j);                                                                                        \
-        const vf add = bias ? v_load_masked(bias + j, m) : v_zero();                                                           \
+        const vf bias = f->bias ? v_load_masked(f->bias + j, m) : v_zero();                                                    \
         for (int64_t i = 0; i < rows; i++)                                                                                     \
-          v_store_masked(c + i * c_row + j, m, act_##name(v_load_masked(c + i * c_row + j, m) + add, al));                     \
+          v_store_masked(to + i * to_row + j, m, act_##name(v_load_masked(from + i * from_row + j, m) + bias, alpha));         \
       }                                                                                                                        \
     }                                                                                                                          \
   }
@@ -208,14 +219,17 @@ FINISH(quick_gelu)
 FINISH(tanh)
 FINISH(sigmoid)
 
-typedef void (*finish_fn)(const float *bias, float alpha, float *c, int64_t c_row, int64_t rows, int64_t cols);
-static const finish_fn finishes[] = {
-    [OW_ACT_NONE] = finish_none,           [OW_ACT_RELU] = finish_relu, [OW_ACT_GELU] = finish_gelu, [OW_ACT_GELU_TANH] = finish_gelu_tanh,
-    [OW_ACT_QUICK_GELU] = finish_quick_gelu, [OW_ACT_TANH] = finish_tanh, [OW_ACT_SIGMOID] = finish_sigmoid};
+static const ow_gemm_finish_fn finishes[] = {[OW_ACT_NONE] = finish_none,
+                                             [OW_ACT_RELU] = finish_relu,
+                                             [OW_ACT_GELU] = finish_gelu,
+                                             [OW_ACT_GELU_TANH] = finish_gelu_tanh,
+                                             [OW_ACT_QUICK_GELU] = finish_quick_gelu,
+                                             [OW_ACT_TANH] = finish_tanh,
+                                             [OW_ACT_SIGMOID] = finish_sigmoid};
 
-void OW_ISA_NAME(ow_gemm_finish_tile)(const ow_gemm_finish *f, float *c, int64_t c_row, int64_t rows, int64_t cols) {
-  if (f->bias || f->activation != OW_ACT_NONE)
-    finishes[f->activation](f->bias, f->alpha, c, c_row, rows, cols);
+void OW_ISA_NAME(ow_gemm_finish_tile)(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t rows,
+                                      int64_t cols) {
+  finishes[f->activation](f, from, from_row, to, to_row, rows, cols);
 }
 
 /* ---- the parallel driver --------------------------------------------------------------------------------------------------- */
@@ -269,21 +283,27 @@ static void run_panels(const ow_gemm_job *job, const ow_gemm_part *part, int64_t
     for (int64_t p = from; p < to; p++) {
       const int64_t cols = part->n - p * NR < NR ? part->n - p * NR : NR;
       const float *const panel = part->packed + (p * k + k0) * NR;
+      const ow_gemm_finish f = {part->bias ? part->bias + p * NR : NULL, job->finish.activation, job->finish.alpha};
+      const bool plain = f.activation == OW_ACT_NONE, whole = cols == NR;
       /* While this panel is worked on, each tile fetches its share of the next. */
-      const float *ahead = p + 1 < to ? panel + k * NR : panel;
-      const int64_t ahead_step = p + 1 < to ? (NR + t1 - t0 - 1) / (t1 - t0) : 0;
-      for (int64_t t = t0; t < t1; t++, ahead += ahead_step * kn) {
+      company with = {.ahead = panel, .soon_row = job->c_row, .bias = last && plain ? f.bias : NULL};
+      if (p + 1 < to) {
+        with.ahead += k * NR;
+        with.ahead_step = (NR + t1 - t0 - 1) / (t1 - t0);
+      }
+      for (int64_t t = t0; t < t1; t++, with.ahead += with.ahead_step * kn) {
         const int64_t row = tile_row(t, g->tiles, job->m), rows = tile_row(t + 1, g->tiles, job->m) - row;
-        float *const out = c + row * job->c_row + p * NR;
         const float *const a = packed + (row - base) * k + k0 * rows;
-        if (cols == NR)
-          ahead_tiles[rows - 1](kn, a, panel, out, job->c_row, k0 > 0, ahead, ahead_step);
+        float *const out = c + row * job->c_row + p * NR;
+        float sums[MR * NR]; /* stays in the nearest cache, which rows of c far apart may not */
+        const bool aside = whole && last && !plain && k0 == 0;
+        with.soon = out;
+        if (whole)
+          company_tiles[rows - 1](kn, a, panel, aside ? sums : out, aside ? NR : job->c_row, k0 > 0, &with);
         else
           OW_ISA_NAME(ow_gemm_tile)(rows, cols, kn, a, panel, NR, out, job->c_row, k0 > 0);
-        if (last) {
-          const ow_gemm_finish f = {part->bias ? part->bias + p * NR : NULL, job->finish.activation, job->finish.alpha};
-          OW_ISA_NAME(ow_gemm_finish_tile)(&f, out, job->c_row, rows, cols);
-        }
+        if (last && !(whole && plain) && (f.bias || !plain))
+          OW_ISA_NAME(ow_gemm_finish_tile)(&f, aside ? sums : out, aside ? NR : job->c_row, out, job->c_row, rows, cols);
       }
     }
     if (last)
@@ -349,7 +369,7 @@ void OW_ISA_NAME(ow_gemm_run)(const ow_gemm_job *job, void *workspace, int threa
   const int64_t enough = (int64_t)(work / 1e6) + 1;
   int64_t tasks = 4 * (int64_t)threads;
   if (tasks > enough)
-    tasks = enough;
+    tasks = enough > 1 ? (enough + threads - 1) / threads * threads : 1;
   if (threads == 1)
     tasks = 1;
   g->chunks = (tasks + g->blocks - 1) / g->blocks;

@@ -355,9 +355,7 @@ static dnnl_status_t run_slice(const job *j, thread_memory *m, size_t p, int64_t
                                     {DNNL_ARG_SCRATCHPAD, part->scratchpad[which][tile]}};
     if (status == dnnl_success)
       status = dnnl_primitive_execute(w->tiles[which][tile], m->stream, 4, args);
-    for (int64_t i = 0; i < count; i++)
-      memcpy(y + (row + i) * s->columns + column, sums + i * columns, (size_t)columns * sizeof *y);
-    s->finish_fn(&finish, y + row * s->columns + column, s->columns, count, columns);
+    s->finish_fn(&finish, sums, columns, y + row * s->columns + column, s->columns, count, columns);
     row += count;
     rows -= count;
   }

@@ -34,7 +34,7 @@ bool ow_path_is_directory(const char *path);
 char *ow_path_folder(const ow_allocator *a, const char *path);
 char *ow_path_real_folder(const ow_allocator *a, const char *path);
 
-void ow_os_yield(void); /* let another thread have the core */
+void ow_os_yield(void);   /* let another thread have the core */
 int64_t ow_time_ns(void); /* monotonic */
 
 uint64_t ow_os_random(void); /* a key for hashes; not for secrets */

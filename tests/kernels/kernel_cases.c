@@ -276,7 +276,10 @@ static void attention_cases(run_context *x) {
                  (h + 2 * g) * d + 5);
     }
   }
-  for (int s = 1; s < 30; s += 9) {
+  for (int s = 1; s < 30; s += 7) {
+    for (const char *kind = "gk"; *kind; kind++)
+      for (const char *const *a = (const char *const[]){"i:heads=1", "i:heads=1 i:causal=1", "i:heads=1 s:dead_row=zero", NULL}; *a; a++)
+        run_checkf(x, "onward", "Attention", 1, *a, "f:1x1x%dx16 f:1x1x1200x16 f:1x1x1200x16 f:1x1200:%c", s, *kind);
     run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x%dx20! f:1x2x9x20! f:1x2x9x20! f:%dx9!", s, s);
     run_checkf(x, "onward", "Attention", 1, "i:heads=2 s:q_order=BHDS s:k_order=BHDS s:v_order=BHDS", "f:1x2x20x%d! f:1x2x20x9! f:1x2x20x9!", s);
   }

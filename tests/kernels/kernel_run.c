@@ -70,6 +70,7 @@ typedef struct built {
   onward_tensor *out[RUN_OUTPUTS];
   bool constant[RUN_INPUTS];
   const void *packed[RUN_INPUTS];
+  void *odd[RUN_INPUTS], *even[RUN_INPUTS]; /* float constants at an odd address, and aligned */
   uint8_t *memory[RUN_OUTPUTS]; /* outputs with guards on both sides */
   size_t in_count, out_count;
 } built;
@@ -128,9 +129,12 @@ static void fill(const run_case *c, onward_tensor *t, const char *kind, uint64_t
   double root = 1.0;
   for (int32_t d = 0; d < t->rank; d++)
     root = (double)t->dims[d] > root * root ? sqrt((double)t->dims[d]) : root;
+  const int64_t line = t->rank > 0 && t->dims[t->rank - 1] > 0 ? t->dims[t->rank - 1] : 1;
   for (int64_t i = 0; i < n; i++) {
     if (t->dtype == ONWARD_FLOAT32) {
-      const float x = float_value(kind[0], seed, root);
+      float x = float_value(kind[0], seed, root);
+      if ((kind[0] == 'g' || kind[0] == 'k') && i % line < line * 9 / 10)
+        x = kind[0] == 'g' ? -INFINITY : -FLT_MAX;
       memcpy((char *)t->data + i * 4, &x, 4);
     } else if (t->dtype == ONWARD_BOOL) {
       ((uint8_t *)t->data)[i] = kind[0] == 'o' ? 0 : kind[0] == 'w' ? 1 : next_random(seed) % 3 != 0;
@@ -172,7 +176,12 @@ static void add_input(built *b, const run_case *c, char *word, uint64_t *seed, o
   if (!memory)
     fatal(c, "no memory");
   t->data = memory + (b->constant[slot] && t->dtype == ONWARD_FLOAT32 ? 1 : 0);
+  b->odd[slot] = t->data;
+  b->even[slot] = ow_arena_aligned(&b->arena, t->bytes);
+  if (!b->even[slot])
+    fatal(c, "no memory");
   fill(c, t, *at == ':' ? at + 1 : "n", seed);
+  memcpy(b->even[slot], t->data, t->bytes);
   b->in[slot] = t;
 
   char name[16];
@@ -273,6 +282,9 @@ static ow_args args_of(built *b, int threads) {
 static void prepare_kernel(prepared *p, built *b, const run_case *c, const ow_kernel *kernel, int threads) {
   onward_error err = {0};
   *p = (prepared){.kernel = kernel, .args = args_of(b, threads)};
+  for (size_t i = 0; i < b->in_count; i++)
+    if (b->constant[i])
+      b->tensors[i].data = kernel->flags & OW_KERNEL_UNALIGNED ? b->odd[i] : b->even[i];
   const uint64_t slots = kernel->pack_slots ? kernel->pack_slots(&p->args) : 0;
   for (size_t i = 0; i < RUN_INPUTS; i++) {
     b->packed[i] = NULL;

@@ -12,7 +12,8 @@
  *               "l:2:=1,-1" whole numbers as written                "-" left out
  *               values of f: n normal, s small (divided by the root of the largest dim), x with NaN, infinities, -0, denormals and
  *               huge numbers, y with NaN and infinities, z zero or the lowest float, h zero or -infinity, p positive,
- *               d all the lowest float, e all -infinity;   values of b: n random, o none, w all
+ *               d all the lowest float, e all -infinity, g and k normal at the end of each
+ *               line and -infinity or the lowest float before;   values of b: n random, o none, w all
  *   attributes  "i:axis=1 f:epsilon=1e-5 s:activation=gelu I:axes=0,1" */
 typedef struct run_case {
   const char *domain, *op;
