@@ -19,7 +19,7 @@
 #define PITCH OW_GEMM_PITCH /* from one row of scores to the next */
 _Static_assert(BLOCK_KEYS <= PITCH, "a row of scores holds a block of keys");
 #define BLOCK_TILES ((560 + MR - 1) / MR) /* the more queries to a task, the less often k and v are packed */
-#define FEW 3 /* so many queries are not worth packing k for */
+#define FEW 3                             /* so many queries are not worth packing k for */
 
 typedef struct state {
   ow_attention t;
@@ -80,13 +80,14 @@ static void tile_scores(const state *s, const place *at, int64_t query, int64_t 
   }
   OW_ISA_NAME(ow_gemm_pack_a)(at->packed_q, q, t->q.s, t->q.d, rows, t->head_size);
   for (int64_t j = 0; j < keys; j += NR)
-    OW_ISA_NAME(ow_gemm_tile)(rows, NR, t->head_size, at->packed_q, at->packed_k + j * t->head_size, NR, at->scores + j, PITCH, false);
+    OW_ISA_NAME(ow_gemm_tile)
+  (rows, NR, t->head_size, at->packed_q, at->packed_k + j * t->head_size, NR, at->scores + j, PITCH, false);
 }
 
 /* What lies between q k' and Softmax, for one row; returns the largest score, -inf when there is none. Keys from `visible` on
  * become -inf. */
-OW_INLINE float finish_scores(const bool plain, const ow_attention *t, float *x, int64_t keys, int64_t visible, const float *bias,
-                              const uint8_t *keep) {
+OW_INLINE float finish_scores(const bool plain, const ow_attention *t, float *x, int64_t keys, int64_t visible,
+                              const float *bias, const uint8_t *keep) {
   const vf scale = v_set(t->scale), nothing = v_set(-INFINITY), chosen = v_set(t->keep_value), cap = v_set(t->softcap);
   vf max = nothing;
   for (int64_t j = 0; j < keys; j += W) {
@@ -102,7 +103,8 @@ OW_INLINE float finish_scores(const bool plain, const ow_attention *t, float *x,
       if (keep && !t->keep_after)
         y = v_select(kept, y, chosen);
       if (bias)
-        y = y + (t->bias.d ? (left >= W ? v_load(bias + j) : v_load_masked(left > 0 ? bias + j : bias, m)) : v_set(ow_fast_scalar(bias)));
+        y = y + (t->bias.d ? (left >= W ? v_load(bias + j) : v_load_masked(left > 0 ? bias + j : bias, m))
+                           : v_set(ow_fast_scalar(bias)));
       if (keep && t->keep_after)
         y = v_select(kept, y, chosen);
     }
@@ -135,7 +137,8 @@ static void scale_row(float *x, int64_t n, float by) {
 }
 
 /* row: of the tile within the task's block of queries; query: in the sequence. */
-static void run_tile(const state *s, const place *at, int64_t row, int64_t query, int64_t rows, int64_t key0, int64_t keys) {
+static void run_tile(const state *s, const place *at, int64_t row, int64_t query, int64_t rows, int64_t key0,
+                     int64_t keys) {
   const ow_attention *const t = &s->t;
   const int64_t width = s->v_panels * NR;
   int64_t most = ow_attention_visible(t, query + rows - 1) - key0;
@@ -155,7 +158,8 @@ static void run_tile(const state *s, const place *at, int64_t row, int64_t query
     visible = visible < most ? visible : most;
     const float *const bias = at->bias ? at->bias + (query + i) * t->bias.s + key0 * t->bias.d : NULL;
     const uint8_t *const keep = at->keep ? at->keep + (query + i) * t->keep.s + key0 * t->keep.d : NULL;
-    const float here = plain ? finish_scores(true, t, x, padded, visible, NULL, NULL) : finish_scores(false, t, x, padded, visible, bias, keep);
+    const float here = plain ? finish_scores(true, t, x, padded, visible, NULL, NULL)
+                             : finish_scores(false, t, x, padded, visible, bias, keep);
     const float before = at->max[row + i], max = here > before ? here : before;
     const float from = max > -INFINITY ? max : 0.0f; /* nothing but -inf so far: weights of 0 rather than NaN */
     const float sum = exp_row(x, padded, from);
@@ -171,7 +175,8 @@ static void run_tile(const state *s, const place *at, int64_t row, int64_t query
   for (int64_t panel = 0; panel < s->v_panels; panel++) {
     const bool direct = s->direct_v && (panel + 1) * NR <= t->v_head_size;
     const float *const v = direct ? at->v + key0 * t->v.s + panel * NR : at->packed_v + panel * NR * s->block_keys;
-    OW_ISA_NAME(ow_gemm_tile_pitched)(rows, most, at->scores, v, direct ? t->v.s : NR, sums + panel * NR, width, key0 > 0);
+    OW_ISA_NAME(ow_gemm_tile_pitched)
+    (rows, most, at->scores, v, direct ? t->v.s : NR, sums + panel * NR, width, key0 > 0);
   }
 }
 
@@ -200,8 +205,9 @@ static void pack_v(const state *s, const place *at, int64_t key0, int64_t keys) 
   const ow_attention *const t = &s->t;
   const int64_t first = s->direct_v ? t->v_head_size / NR * NR : 0;
   if (first < t->v_head_size)
-    OW_ISA_NAME(ow_gemm_pack_b)(at->packed_v + first * s->block_keys, s->block_keys, at->v + key0 * t->v.s + first * t->v.d, t->v.s, t->v.d, 0,
-                                keys, t->v_head_size - first);
+    OW_ISA_NAME(ow_gemm_pack_b)
+  (at->packed_v + first * s->block_keys, s->block_keys, at->v + key0 * t->v.s + first * t->v.d, t->v.s, t->v.d, 0, keys,
+   t->v_head_size - first);
 }
 
 static void run_task(void *context, int64_t task, int thread) {
@@ -234,7 +240,8 @@ static void run_task(void *context, int64_t task, int thread) {
   for (int64_t key0 = 0; key0 == 0 || key0 < seen; key0 += s->block_keys) {
     const int64_t keys = seen - key0 < s->block_keys ? seen - key0 : s->block_keys;
     if (!s->direct_k)
-      OW_ISA_NAME(ow_gemm_pack_b)(at.packed_k, t->head_size, at.k + key0 * t->k.s, t->k.d, t->k.s, 0, t->head_size, keys);
+      OW_ISA_NAME(ow_gemm_pack_b)
+    (at.packed_k, t->head_size, at.k + key0 * t->k.s, t->k.d, t->k.s, 0, t->head_size, keys);
     pack_v(s, &at, key0, keys);
     for (int64_t i = 0; i < tiles; i++) {
       const int64_t from = count * i / tiles, to = count * (i + 1) / tiles;
@@ -257,8 +264,8 @@ static bool supports(const ow_args *a, ow_why *why) {
 static bool take(size_t *total, size_t *at, int64_t a, int64_t b) {
   size_t count;
   *at = *total;
-  return ow_size_mul((size_t)a, (size_t)b, &count) && ow_size_mul(count, sizeof(float), &count) && ow_size_align(count, 64, &count) &&
-         ow_size_add(*total, count, total);
+  return ow_size_mul((size_t)a, (size_t)b, &count) && ow_size_mul(count, sizeof(float), &count) &&
+         ow_size_align(count, 64, &count) && ow_size_add(*total, count, total);
 }
 
 static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, onward_error *err) {
@@ -283,8 +290,7 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
   const bool fits = take(&bytes, &s->k_at, s->block_keys, s->direct_k ? 0 : t->head_size) &&
                     take(&bytes, &s->v_at, s->block_keys, s->direct_v && t->v_head_size % NR == 0 ? 0 : width) &&
                     take(&bytes, &s->scores_at, PITCH, MR) && take(&bytes, &s->q_at, t->head_size, MR) &&
-                    take(&bytes, &s->out_at, width, s->tiles * MR) &&
-                    take(&bytes, &s->row_at, 2, s->tiles * MR);
+                    take(&bytes, &s->out_at, width, s->tiles * MR) && take(&bytes, &s->row_at, 2, s->tiles * MR);
   s->thread_bytes = bytes;
   if (!fits || !ow_size_mul(bytes, (size_t)(a->threads > 0 ? a->threads : 1), workspace))
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "the workspace is too large");
@@ -311,7 +317,8 @@ static onward_status run(const ow_args *a, void *memory, onward_error *err) {
     memset(a->out[0]->data, 0, a->out[0]->bytes);
     return ONWARD_OK;
   }
-  const double work = (double)heads * (double)t->queries * (double)t->keys * (double)(t->head_size + t->v_head_size + 16);
+  const double work =
+      (double)heads * (double)t->queries * (double)t->keys * (double)(t->head_size + t->v_head_size + 16);
   ow_parallel(work < 5e5 ? 1 : a->threads, heads * s->blocks, run_task, &j);
   return ONWARD_OK;
 }

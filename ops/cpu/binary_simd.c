@@ -11,23 +11,24 @@ OW_INLINE vf f_cube(vf a, vf b) { return (void)b, a * a * a; }
 /* y[i] = f(a[i * step_a], b[i * step_b]), steps 0 or 1 */
 typedef void (*row_fn)(const float *a, int64_t step_a, const float *b, int64_t step_b, float *y, int64_t n);
 
-#define ROW(name)                                                                                                              \
-  static void row_##name(const float *a, int64_t step_a, const float *b, int64_t step_b, float *y, int64_t n) {                 \
-    int64_t i = 0;                                                                                                             \
-    const vf a0 = v_set(ow_fast_scalar(a)), b0 = v_set(ow_fast_scalar(b));                                                     \
-    if (step_a && step_b)                                                                                                      \
-      for (; i + W <= n; i += W)                                                                                               \
-        v_store(y + i, f_##name(v_load(a + i), v_load(b + i)));                                                                \
-    else if (step_a)                                                                                                           \
-      for (; i + W <= n; i += W)                                                                                               \
-        v_store(y + i, f_##name(v_load(a + i), b0));                                                                           \
-    else                                                                                                                       \
-      for (; i + W <= n; i += W)                                                                                               \
-        v_store(y + i, f_##name(a0, v_load(b + i)));                                                         \
-    if (i < n) {                                                                                                               \
-      const vm m = v_first(n - i);                                                                                             \
-      v_store_masked(y + i, m, f_##name(step_a ? v_load_masked(a + i, m) : a0, step_b ? v_load_masked(b + i, m) : b0));        \
-    }                                                                                                                          \
+#define ROW(name)                                                                                               \
+  static void row_##name(const float *a, int64_t step_a, const float *b, int64_t step_b, float *y, int64_t n) { \
+    int64_t i = 0;                                                                                              \
+    const vf a0 = v_set(ow_fast_scalar(a)), b0 = v_set(ow_fast_scalar(b));                                      \
+    if (step_a && step_b)                                                                                       \
+      for (; i + W <= n; i += W)                                                                                \
+        v_store(y + i, f_##name(v_load(a + i), v_load(b + i)));                                                 \
+    else if (step_a)                                                                                            \
+      for (; i + W <= n; i += W)                                                                                \
+        v_store(y + i, f_##name(v_load(a + i), b0));                                                            \
+    else                                                                                                        \
+      for (; i + W <= n; i += W)                                                                                \
+        v_store(y + i, f_##name(a0, v_load(b + i)));                                                            \
+    if (i < n) {                                                                                                \
+      const vm m = v_first(n - i);                                                                              \
+      v_store_masked(y + i, m,                                                                                  \
+                     f_##name(step_a ? v_load_masked(a + i, m) : a0, step_b ? v_load_masked(b + i, m) : b0));   \
+    }                                                                                                           \
   }
 ROW(add)
 ROW(sub)

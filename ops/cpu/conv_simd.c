@@ -34,7 +34,8 @@ static void pack_tiles(float *dst, const float *weight, int64_t each_out, int64_
 }
 
 /* One tap of the windows at positions first..first+count: row[i] = x at the place the tap meets, 0 in the padding. */
-static void gather_tap(const ow_window3 *w, const float *x, const int64_t tap[3], int64_t first, int64_t count, float *row) {
+static void gather_tap(const ow_window3 *w, const float *x, const int64_t tap[3], int64_t first, int64_t count,
+                       float *row) {
   int64_t shift[3];
   for (int i = 0; i < 3; i++)
     shift[i] = tap[i] * w->dilation[i] - w->before[i];
@@ -42,7 +43,8 @@ static void gather_tap(const ow_window3 *w, const float *x, const int64_t tap[3]
   while (i < count) {
     const int64_t position = first + i, column = position % w->out[2], line = position / w->out[2];
     const int64_t run = w->out[2] - column < count - i ? w->out[2] - column : count - i;
-    const int64_t depth = line / w->out[1] * w->stride[0] + shift[0], height = line % w->out[1] * w->stride[1] + shift[1];
+    const int64_t depth = line / w->out[1] * w->stride[0] + shift[0],
+                  height = line % w->out[1] * w->stride[1] + shift[1];
     if (depth < 0 || depth >= w->in[0] || height < 0 || height >= w->in[1]) {
       memset(row + i, 0, (size_t)run * sizeof *row);
       i += run;
@@ -91,14 +93,17 @@ static void run_task(void *context, int64_t task, int thread) {
       const int64_t kn = s->taps - k0 < s->block_k ? s->taps - k0 : s->block_k;
       for (int64_t k = 0; k < kn; k++) {
         const int64_t channel = (k0 + k) / w->kernel_count, inside = (k0 + k) % w->kernel_count;
-        const int64_t tap[3] = {inside / (w->kernel[1] * w->kernel[2]), inside / w->kernel[2] % w->kernel[1], inside % w->kernel[2]};
+        const int64_t tap[3] = {inside / (w->kernel[1] * w->kernel[2]), inside / w->kernel[2] % w->kernel[1],
+                                inside % w->kernel[2]};
         gather_tap(w, x + channel * w->in_count, tap, first, cols, panel + k * NR);
         for (int64_t i = cols; i < NR; i++)
           panel[k * NR + i] = 0.0f;
       }
       for (int64_t o = 0; o < s->each_out; o += MR) {
         const int64_t rows = s->each_out - o < MR ? s->each_out - o : MR;
-        OW_ISA_NAME(ow_gemm_tile)(rows, cols, kn, packed + o * s->taps + k0 * rows, panel, NR, y + o * w->out_count + first, w->out_count, k0 > 0);
+        OW_ISA_NAME(ow_gemm_tile)
+        (rows, cols, kn, packed + o * s->taps + k0 * rows, panel, NR, y + o * w->out_count + first, w->out_count,
+         k0 > 0);
       }
     }
     if (j->bias)
@@ -113,7 +118,9 @@ static bool supports(const ow_args *a, ow_why *why) {
 }
 
 static uint64_t pack_slots(const ow_args *a) { return a->constant[1] ? 2 : 0; }
-static uint32_t pack_variant(const ow_args *a, size_t slot) { return (void)slot, (uint32_t)ow_node_int(a->node, "group", 1); }
+static uint32_t pack_variant(const ow_args *a, size_t slot) {
+  return (void)slot, (uint32_t)ow_node_int(a->node, "group", 1);
+}
 
 static onward_status pack(const ow_args *a, size_t slot, ow_packed *out, onward_error *err) {
   const onward_tensor *const w = a->in[slot];
@@ -166,10 +173,12 @@ static onward_status run(const ow_args *a, void *memory, onward_error *err) {
   if (s->taps == 0) { /* no input channels: only the bias is left */
     memset(a->out[0]->data, 0, a->out[0]->bytes);
     for (int64_t i = 0; i < s->images * s->groups && j.bias; i++)
-      add_bias(j.y + i * s->each_out * s->w.out_count, s->w.out_count, s->each_out, s->w.out_count, j.bias + i % s->groups * s->each_out);
+      add_bias(j.y + i * s->each_out * s->w.out_count, s->w.out_count, s->each_out, s->w.out_count,
+               j.bias + i % s->groups * s->each_out);
     return ONWARD_OK;
   }
-  const double work = (double)s->images * (double)s->groups * (double)s->each_out * (double)s->taps * (double)s->w.out_count;
+  const double work =
+      (double)s->images * (double)s->groups * (double)s->each_out * (double)s->taps * (double)s->w.out_count;
   ow_parallel(work < 5e5 ? 1 : a->threads, tasks, run_task, &j);
   return ONWARD_OK;
 }

@@ -28,8 +28,12 @@ static inline int64_t ow_fast_grain(int threads, int64_t rows, int64_t cost) {
   return (rows + tasks - 1) / tasks;
 }
 
-static inline const onward_tensor *ow_fast_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
-static inline onward_tensor *ow_fast_out(const ow_args *a, size_t slot) { return slot < a->out_count ? a->out[slot] : NULL; }
+static inline const onward_tensor *ow_fast_in(const ow_args *a, size_t slot) {
+  return slot < a->in_count ? a->in[slot] : NULL;
+}
+static inline onward_tensor *ow_fast_out(const ow_args *a, size_t slot) {
+  return slot < a->out_count ? a->out[slot] : NULL;
+}
 
 /* A float that may be unaligned. */
 static inline float ow_fast_scalar(const float *p) {

@@ -23,16 +23,16 @@ typedef struct ow_gemm_finish {
   float alpha; /* of quick_gelu: x * sigmoid(alpha * x) */
 } ow_gemm_finish;
 
-typedef void (*ow_gemm_finish_fn)(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t rows,
-                            int64_t cols);
+typedef void (*ow_gemm_finish_fn)(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to,
+                                  int64_t to_row, int64_t rows, int64_t cols);
 
-void ow_gemm_finish_tile_portable(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t rows,
-                            int64_t cols);
+void ow_gemm_finish_tile_portable(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to,
+                                  int64_t to_row, int64_t rows, int64_t cols);
 #if defined(__x86_64__)
-void ow_gemm_finish_tile_avx2(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t rows,
-                            int64_t cols);
-void ow_gemm_finish_tile_avx512(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t rows,
-                            int64_t cols);
+void ow_gemm_finish_tile_avx2(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row,
+                              int64_t rows, int64_t cols);
+void ow_gemm_finish_tile_avx512(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row,
+                                int64_t rows, int64_t cols);
 #endif
 
 static inline ow_gemm_finish_fn ow_gemm_finish_best(void) {

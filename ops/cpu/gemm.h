@@ -34,17 +34,19 @@ void OW_ISA_NAME(ow_gemm_pack_a)(float *dst, const float *a, int64_t row, int64_
 
 /* Panels of B, b[i * row + j * col]; dst holds ow_gemm_panels(n) * OW_GEMM_NR * panel_k floats. Rows from..to of k are packed,
  * panel p starts at dst + p * OW_GEMM_NR * panel_k and holds row `from` first. b needs no alignment. */
-void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, int64_t row, int64_t col, int64_t from, int64_t to, int64_t n);
+void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, int64_t row, int64_t col, int64_t from,
+                                 int64_t to, int64_t n);
 
 /* One tile: rows <= OW_GEMM_MR, cols <= OW_GEMM_NR, a packed for this number of rows. b is a packed panel (b_step OW_GEMM_NR),
  * or rows of any matrix with OW_GEMM_NR readable floats each, b_step apart. add: to what c holds. */
-void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,
-                               bool add);
+void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step,
+                               float *c, int64_t c_row, bool add);
 
 /* The same for a whole panel and rows of A that lie OW_GEMM_PITCH apart, unpacked: not a power of two, so that they do not meet
  * in one set of the cache. */
 #define OW_GEMM_PITCH 528
-void OW_ISA_NAME(ow_gemm_tile_pitched)(int64_t rows, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add);
+void OW_ISA_NAME(ow_gemm_tile_pitched)(int64_t rows, int64_t k, const float *a, const float *b, int64_t b_step,
+                                       float *c, int64_t c_row, bool add);
 
 /* Columns of a product: one packed weight. */
 typedef struct ow_gemm_part {
@@ -71,6 +73,7 @@ void OW_ISA_NAME(ow_gemm_run)(const ow_gemm_job *job, void *workspace, int threa
 
 /* Pack a whole [k, n] matrix, in parallel; bytes as ow_gemm_packed_bytes says. */
 bool OW_ISA_NAME(ow_gemm_packed_bytes)(int64_t k, int64_t n, size_t *bytes);
-void OW_ISA_NAME(ow_gemm_pack_weight)(float *dst, const void *b, int64_t row, int64_t col, int64_t k, int64_t n, int threads);
+void OW_ISA_NAME(ow_gemm_pack_weight)(float *dst, const void *b, int64_t row, int64_t col, int64_t k, int64_t n,
+                                      int threads);
 
 #endif

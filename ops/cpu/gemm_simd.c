@@ -19,8 +19,9 @@ typedef struct company {
 } company;
 
 /* R, a_row and a_step are constants after inlining: R * NV accumulators live in registers. */
-OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int64_t k, const float *restrict a, const float *restrict b,
-                    int64_t b_step, float *restrict c, int64_t c_row, bool add, const company *with) {
+OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int64_t k, const float *restrict a,
+                    const float *restrict b, int64_t b_step, float *restrict c, int64_t c_row, bool add,
+                    const company *with) {
   vf sum[MR][NV];
   const float *ahead = with ? with->ahead : NULL;
   OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_zero();
@@ -42,28 +43,34 @@ OW_INLINE void tile(const int R, const int64_t a_row, const int64_t a_step, int6
     b += b_step;
   }
   if (add) {
-    OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = v_load(c + i * c_row + j * W) + sum[i][j];
+    OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] =
+        v_load(c + i * c_row + j * W) + sum[i][j];
   }
   if (with && with->bias) {
     vf bias[NV];
     OW_UNROLL for (int j = 0; j < NV; j++) bias[j] = v_load(with->bias + j * W);
     OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) sum[i][j] = sum[i][j] + bias[j];
   }
-  OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++) v_store(c + i * c_row + j * W, sum[i][j]);
+  OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int j = 0; j < NV; j++)
+      v_store(c + i * c_row + j * W, sum[i][j]);
 }
 
 typedef void (*tile_fn)(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add);
-typedef void (*company_fn)(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const company *with);
+typedef void (*company_fn)(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add,
+                           const company *with);
 
-#define TILE(R)                                                                                                              \
-  static void packed_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {      \
-    tile(R, 1, R, k, a, b, b_step, c, c_row, add, NULL);                                                                     \
-  }                                                                                                                          \
-  static void pitched_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {     \
-    tile(R, OW_GEMM_PITCH, 1, k, a, b, b_step, c, c_row, add, NULL);                                                         \
-  }                                                                                                                          \
-  static void company_##R(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add, const company *with) { \
-    tile(R, 1, R, k, a, b, NR, c, c_row, add, with);                                                                         \
+#define TILE(R)                                                                                               \
+  static void packed_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,  \
+                         bool add) {                                                                          \
+    tile(R, 1, R, k, a, b, b_step, c, c_row, add, NULL);                                                      \
+  }                                                                                                           \
+  static void pitched_##R(int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, \
+                          bool add) {                                                                         \
+    tile(R, OW_GEMM_PITCH, 1, k, a, b, b_step, c, c_row, add, NULL);                                          \
+  }                                                                                                           \
+  static void company_##R(int64_t k, const float *a, const float *b, float *c, int64_t c_row, bool add,       \
+                          const company *with) {                                                              \
+    tile(R, 1, R, k, a, b, NR, c, c_row, add, with);                                                          \
   }
 #if OW_GEMM_MR == 14
 #define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
@@ -77,8 +84,8 @@ EACH_TILE(TILE)
 static const tile_fn packed_tiles[MR] = {EACH_TILE(PACKED)}, pitched_tiles[MR] = {EACH_TILE(PITCHED)};
 static const company_fn company_tiles[MR] = {EACH_TILE(COMPANY)};
 
-void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row,
-                               bool add) {
+void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const float *a, const float *b, int64_t b_step,
+                               float *c, int64_t c_row, bool add) {
   if (cols == NR) {
     packed_tiles[rows - 1](k, a, b, b_step, c, c_row, add);
     return;
@@ -95,7 +102,8 @@ void OW_ISA_NAME(ow_gemm_tile)(int64_t rows, int64_t cols, int64_t k, const floa
     }
 }
 
-void OW_ISA_NAME(ow_gemm_tile_pitched)(int64_t rows, int64_t k, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, bool add) {
+void OW_ISA_NAME(ow_gemm_tile_pitched)(int64_t rows, int64_t k, const float *a, const float *b, int64_t b_step,
+                                       float *c, int64_t c_row, bool add) {
   pitched_tiles[rows - 1](k, a, b, b_step, c, c_row, add);
 }
 
@@ -108,7 +116,8 @@ OW_INLINE float float_at(const float *p) {
 }
 
 /* dst[j * dst_row + i] = src[i * src_row + j] for i < rows <= W, j < columns <= W; nothing else is touched. */
-OW_INLINE void transpose(float *dst, int64_t dst_row, const float *src, int64_t src_row, int64_t rows, int64_t columns) {
+OW_INLINE void transpose(float *dst, int64_t dst_row, const float *src, int64_t src_row, int64_t rows,
+                         int64_t columns) {
   vf r[W];
   const vm in = v_first(columns), out = v_first(rows);
   if (rows == W && columns == W) {
@@ -138,7 +147,8 @@ void OW_ISA_NAME(ow_gemm_pack_a)(float *dst, const float *a, int64_t row, int64_
       dst[p * rows + i] = float_at(a + i * row + p * col);
 }
 
-void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, int64_t row, int64_t col, int64_t from, int64_t to, int64_t n) {
+void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, int64_t row, int64_t col, int64_t from,
+                                 int64_t to, int64_t n) {
   for (int64_t first = 0; first < n; first += NR) {
     const int64_t cols = n - first < NR ? n - first : NR;
     float *const panel = dst + first * panel_k;
@@ -151,7 +161,8 @@ void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, in
     } else if (row == 1) {
       for (int64_t p = from; p < to; p += W)
         for (int64_t j = 0; j < cols; j += W)
-          transpose(panel + (p - from) * NR + j, NR, src + j * col + p, col, cols - j < W ? cols - j : W, to - p < W ? to - p : W);
+          transpose(panel + (p - from) * NR + j, NR, src + j * col + p, col, cols - j < W ? cols - j : W,
+                    to - p < W ? to - p : W);
     } else {
       for (int64_t p = from; p < to; p++)
         for (int64_t j = 0; j < cols; j++)
@@ -162,7 +173,8 @@ void OW_ISA_NAME(ow_gemm_pack_b)(float *dst, int64_t panel_k, const float *b, in
 
 bool OW_ISA_NAME(ow_gemm_packed_bytes)(int64_t k, int64_t n, size_t *bytes) {
   size_t wide, count;
-  return ow_size_align((size_t)n, NR, &wide) && ow_size_mul(wide, (size_t)k, &count) && ow_size_mul(count, sizeof(float), bytes);
+  return ow_size_align((size_t)n, NR, &wide) && ow_size_mul(wide, (size_t)k, &count) &&
+         ow_size_mul(count, sizeof(float), bytes);
 }
 
 typedef struct pack_job {
@@ -178,7 +190,8 @@ static void pack_rows(void *context, int64_t task, int thread) {
   OW_ISA_NAME(ow_gemm_pack_b)(j->dst + from * NR, j->k, j->b, j->row, j->col, from, to, j->n);
 }
 
-void OW_ISA_NAME(ow_gemm_pack_weight)(float *dst, const void *b, int64_t row, int64_t col, int64_t k, int64_t n, int threads) {
+void OW_ISA_NAME(ow_gemm_pack_weight)(float *dst, const void *b, int64_t row, int64_t col, int64_t k, int64_t n,
+                                      int threads) {
   /* Slices of k: rows of a row-major source are read whole, once, in the order of the file. */
   pack_job job = {dst, b, row, col, k, n, 64};
   ow_parallel(threads, (k + job.step - 1) / job.step, pack_rows, &job);
@@ -194,22 +207,22 @@ OW_INLINE vf act_quick_gelu(vf x, vf alpha) { return x * v_sigmoid(alpha * x); }
 OW_INLINE vf act_tanh(vf x, vf alpha) { return (void)alpha, v_tanh(x); }
 OW_INLINE vf act_sigmoid(vf x, vf alpha) { return (void)alpha, v_sigmoid(x); }
 
-#define FINISH(name)                                                                                                          \
-  static void finish_##name(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row,           \
-                            int64_t rows, int64_t cols) {                                                                      \
-    const vf alpha = v_set(f->alpha);                                                                                          \
-    for (int64_t j = 0; j < cols; j += W) {                                                                                    \
-      if (cols - j >= W) {                                                                                                     \
-        const vf bias = f->bias ? v_load(f->bias + j) : v_zero();                                                              \
-        for (int64_t i = 0; i < rows; i++)                                                                                     \
-          v_store(to + i * to_row + j, act_##name(v_load(from + i * from_row + j) + bias, alpha));                             \
-      } else {                                                                                                                 \
-        const vm m = v_first(cols - j);                                                                                        \
-        const vf bias = f->bias ? v_load_masked(f->bias + j, m) : v_zero();                                                    \
-        for (int64_t i = 0; i < rows; i++)                                                                                     \
-          v_store_masked(to + i * to_row + j, m, act_##name(v_load_masked(from + i * from_row + j, m) + bias, alpha));         \
-      }                                                                                                                        \
-    }                                                                                                                          \
+#define FINISH(name)                                                                                                   \
+  static void finish_##name(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row,   \
+                            int64_t rows, int64_t cols) {                                                              \
+    const vf alpha = v_set(f->alpha);                                                                                  \
+    for (int64_t j = 0; j < cols; j += W) {                                                                            \
+      if (cols - j >= W) {                                                                                             \
+        const vf bias = f->bias ? v_load(f->bias + j) : v_zero();                                                      \
+        for (int64_t i = 0; i < rows; i++)                                                                             \
+          v_store(to + i * to_row + j, act_##name(v_load(from + i * from_row + j) + bias, alpha));                     \
+      } else {                                                                                                         \
+        const vm m = v_first(cols - j);                                                                                \
+        const vf bias = f->bias ? v_load_masked(f->bias + j, m) : v_zero();                                            \
+        for (int64_t i = 0; i < rows; i++)                                                                             \
+          v_store_masked(to + i * to_row + j, m, act_##name(v_load_masked(from + i * from_row + j, m) + bias, alpha)); \
+      }                                                                                                                \
+    }                                                                                                                  \
   }
 FINISH(none)
 FINISH(relu)
@@ -227,33 +240,36 @@ static const ow_gemm_finish_fn finishes[] = {[OW_ACT_NONE] = finish_none,
                                              [OW_ACT_TANH] = finish_tanh,
                                              [OW_ACT_SIGMOID] = finish_sigmoid};
 
-void OW_ISA_NAME(ow_gemm_finish_tile)(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t rows,
-                                      int64_t cols) {
+void OW_ISA_NAME(ow_gemm_finish_tile)(const ow_gemm_finish *f, const float *from, int64_t from_row, float *to,
+                                      int64_t to_row, int64_t rows, int64_t cols) {
   finishes[f->activation](f, from, from_row, to, to_row, rows, cols);
 }
 
 /* ---- the parallel driver --------------------------------------------------------------------------------------------------- */
 
-/* Rows are cut into blocks of whole tiles, packed once per thread that meets them; columns into chunks of whole panels. A task
- * is a (block, chunk); tasks are numbered so that, taken in turn, a thread keeps its block. */
+/* Rows are cut into even blocks, each of them into even tiles, packed once per thread that meets the block; columns into chunks of
+ * whole panels. A task is a (block, chunk); tasks are numbered so that, taken in turn, a thread keeps its block. */
 typedef struct grid {
-  int64_t tiles, blocks; /* of rows */
-  int64_t chunks;        /* of columns, per block */
+  int64_t blocks; /* of rows */
+  int64_t chunks; /* of columns, per block */
   size_t thread_bytes;
 } grid;
 
-#define BLOCK_TILES (112 / MR)
+/* Rows of one block: tile t begins at first + count * t / tiles. */
+typedef struct row_range {
+  int64_t first, count, tiles;
+} row_range;
+
+#define BLOCK_ROWS (112 / MR * MR)
 
 static bool grid_rows(int64_t m, int64_t k, int threads, grid *g) {
-  g->tiles = (m + MR - 1) / MR;
-  g->blocks = (g->tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+  g->blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
   if (g->blocks < threads && m >= (int64_t)threads * 24)
     g->blocks = threads;
-  if (g->tiles < g->blocks)
-    g->tiles = g->blocks;
-  const int64_t block_tiles = g->blocks ? (g->tiles + g->blocks - 1) / g->blocks : 0;
+  const int64_t most = g->blocks ? (m + g->blocks - 1) / g->blocks : 0;
   size_t count;
-  return ow_size_mul((size_t)(block_tiles * MR), (size_t)k, &count) && ow_size_mul(count, sizeof(float), &count) && ow_size_add(count, 64, &count) && ow_size_align(count, 64, &g->thread_bytes);
+  return ow_size_mul((size_t)most, (size_t)k, &count) && ow_size_mul(count, sizeof(float), &count) &&
+         ow_size_add(count, 64, &count) && ow_size_align(count, 64, &g->thread_bytes);
 }
 
 bool OW_ISA_NAME(ow_gemm_workspace)(int64_t m, int64_t k, int threads, size_t *bytes) {
@@ -269,14 +285,15 @@ typedef struct run_state {
   char *workspace;
 } run_state;
 
-/* Row where tile t of `tiles` over m rows begins: sizes differ by at most one. */
-static int64_t tile_row(int64_t t, int64_t tiles, int64_t m) { return m / tiles * t + (t < m % tiles ? t : m % tiles); }
+static row_range rows_of_block(int64_t m, int64_t block, int64_t blocks) {
+  const int64_t first = m * block / blocks, count = m * (block + 1) / blocks - first;
+  return (row_range){first, count, (count + MR - 1) / MR};
+}
 
-/* Panels from..to of one part, for the packed row tiles t0..t1. c: column 0 of the part. */
-static void run_panels(const ow_gemm_job *job, const ow_gemm_part *part, int64_t from, int64_t to, int64_t t0, int64_t t1, const grid *g,
+/* Panels from..to of one part, for the packed rows r. c: column 0 of the part. */
+static void run_panels(const ow_gemm_job *job, const ow_gemm_part *part, int64_t from, int64_t to, row_range r,
                        const float *packed, float *c) {
   const int64_t k = job->k, block = ow_gemm_block_k(k);
-  const int64_t base = tile_row(t0, g->tiles, job->m);
   for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += block) {
     const int64_t kn = k - k0 < block ? k - k0 : block;
     const bool last = k0 + kn == k;
@@ -289,21 +306,22 @@ static void run_panels(const ow_gemm_job *job, const ow_gemm_part *part, int64_t
       company with = {.ahead = panel, .soon_row = job->c_row, .bias = last && plain ? f.bias : NULL};
       if (p + 1 < to) {
         with.ahead += k * NR;
-        with.ahead_step = (NR + t1 - t0 - 1) / (t1 - t0);
+        with.ahead_step = (NR + r.tiles - 1) / r.tiles;
       }
-      for (int64_t t = t0; t < t1; t++, with.ahead += with.ahead_step * kn) {
-        const int64_t row = tile_row(t, g->tiles, job->m), rows = tile_row(t + 1, g->tiles, job->m) - row;
-        const float *const a = packed + (row - base) * k + k0 * rows;
-        float *const out = c + row * job->c_row + p * NR;
+      for (int64_t t = 0; t < r.tiles; t++, with.ahead += with.ahead_step * kn) {
+        const int64_t row = r.count * t / r.tiles, count = r.count * (t + 1) / r.tiles - row;
+        const float *const a = packed + row * k + k0 * count;
+        float *const out = c + (r.first + row) * job->c_row + p * NR;
         float sums[MR * NR]; /* stays in the nearest cache, which rows of c far apart may not */
         const bool aside = whole && last && !plain && k0 == 0;
         with.soon = out;
         if (whole)
-          company_tiles[rows - 1](kn, a, panel, aside ? sums : out, aside ? NR : job->c_row, k0 > 0, &with);
+          company_tiles[count - 1](kn, a, panel, aside ? sums : out, aside ? NR : job->c_row, k0 > 0, &with);
         else
-          OW_ISA_NAME(ow_gemm_tile)(rows, cols, kn, a, panel, NR, out, job->c_row, k0 > 0);
+          OW_ISA_NAME(ow_gemm_tile)(count, cols, kn, a, panel, NR, out, job->c_row, k0 > 0);
         if (last && !(whole && plain) && (f.bias || !plain))
-          OW_ISA_NAME(ow_gemm_finish_tile)(&f, aside ? sums : out, aside ? NR : job->c_row, out, job->c_row, rows, cols);
+          OW_ISA_NAME(ow_gemm_finish_tile)
+        (&f, aside ? sums : out, aside ? NR : job->c_row, out, job->c_row, count, cols);
       }
     }
     if (last)
@@ -321,16 +339,16 @@ static void run_task(void *context, int64_t task, int thread) {
   const int64_t count = g->blocks - first < width ? g->blocks - first : width;
   const int64_t inside = task - group * width * g->chunks;
   const int64_t b = first + inside % count, chunk = inside / count;
-  const int64_t t0 = g->tiles * b / g->blocks, t1 = g->tiles * (b + 1) / g->blocks;
+  const row_range r = rows_of_block(job->m, b, g->blocks);
 
   char *const own = s->workspace + (size_t)thread * g->thread_bytes;
   int64_t *const have = (int64_t *)(void *)own;
   float *const packed = (float *)(void *)(own + 64);
-  const int64_t base = tile_row(t0, g->tiles, job->m);
   if (*have != b) {
-    for (int64_t t = t0; t < t1; t++) {
-      const int64_t row = tile_row(t, g->tiles, job->m), rows = tile_row(t + 1, g->tiles, job->m) - row;
-      OW_ISA_NAME(ow_gemm_pack_a)(packed + (row - base) * job->k, job->a + row * job->a_row, job->a_row, job->a_col, rows, job->k);
+    for (int64_t t = 0; t < r.tiles; t++) {
+      const int64_t row = r.count * t / r.tiles, in_tile = r.count * (t + 1) / r.tiles - row;
+      OW_ISA_NAME(ow_gemm_pack_a)
+      (packed + row * job->k, job->a + (r.first + row) * job->a_row, job->a_row, job->a_col, in_tile, job->k);
     }
     *have = b;
   }
@@ -343,7 +361,7 @@ static void run_task(void *context, int64_t task, int thread) {
     const ow_gemm_part *const part = &job->parts[i];
     const int64_t end = start + ow_gemm_panels(part->n), stop = to < end ? to : end;
     if (from < stop) {
-      run_panels(job, part, from - start, stop - start, t0, t1, g, packed, c);
+      run_panels(job, part, from - start, stop - start, r, packed, c);
       from = stop;
     }
     start = end;

@@ -44,12 +44,14 @@ static void run_task(void *context, int64_t task, int thread) {
 
   const int64_t row0 = p->m * row_block / p->row_blocks, row1 = p->m * (row_block + 1) / p->row_blocks;
   const int64_t panels = ow_gemm_panels(p->n);
-  const int64_t panel0 = panels * column_block / p->column_blocks, panel1 = panels * (column_block + 1) / p->column_blocks;
+  const int64_t panel0 = panels * column_block / p->column_blocks,
+                panel1 = panels * (column_block + 1) / p->column_blocks;
   for (int64_t k0 = 0; k0 == 0 || k0 < p->k; k0 += p->block_k) {
     const int64_t kn = p->k - k0 < p->block_k ? p->k - k0 : p->block_k;
     for (int64_t row = row0; row < row1; row += MR) {
       const int64_t rows = row1 - row < MR ? row1 - row : MR;
-      OW_ISA_NAME(ow_gemm_pack_a)(packed_a + (row - row0) * kn, a + row * p->a_row + k0 * p->a_col, p->a_row, p->a_col, rows, kn);
+      OW_ISA_NAME(ow_gemm_pack_a)
+      (packed_a + (row - row0) * kn, a + row * p->a_row + k0 * p->a_col, p->a_row, p->a_col, rows, kn);
     }
     for (int64_t panel = panel0; panel < panel1; panel++) {
       const int64_t column = panel * NR, columns = p->n - column < NR ? p->n - column : NR;
@@ -63,7 +65,8 @@ static void run_task(void *context, int64_t task, int thread) {
       }
       for (int64_t row = row0; row < row1; row += MR) {
         const int64_t rows = row1 - row < MR ? row1 - row : MR;
-        OW_ISA_NAME(ow_gemm_tile)(rows, columns, kn, packed_a + (row - row0) * kn, from, step, c + row * p->n + column, p->n, k0 > 0);
+        OW_ISA_NAME(ow_gemm_tile)
+        (rows, columns, kn, packed_a + (row - row0) * kn, from, step, c + row * p->n + column, p->n, k0 > 0);
       }
     }
     if (kn == 0)
@@ -92,7 +95,8 @@ static bool plan(product *p, int threads, size_t *workspace) {
   const size_t block_k = (size_t)p->block_k;
   size_t count;
   return ow_size_mul((size_t)p->block_rows, block_k, &count) && ow_size_mul(count, sizeof(float), &count) &&
-         ow_size_align(count, 64, &p->a_bytes) && ow_size_add(p->a_bytes, block_k * NR * sizeof(float), &p->thread_bytes) &&
+         ow_size_align(count, 64, &p->a_bytes) &&
+         ow_size_add(p->a_bytes, block_k * NR * sizeof(float), &p->thread_bytes) &&
          ow_size_mul(p->thread_bytes, (size_t)(threads > 0 ? threads : 1), workspace);
 }
 
@@ -103,7 +107,15 @@ static void run_product(const product *p, const ow_args *args) {
     return;
   if (p->packed) {
     const ow_gemm_part part = {.packed = p->packed, .n = p->n};
-    const ow_gemm_job whole = {.m = p->m, .k = p->k, .a = a, .a_row = p->a_row, .a_col = p->a_col, .parts = &part, .part_count = 1, .c = c, .c_row = p->n};
+    const ow_gemm_job whole = {.m = p->m,
+                               .k = p->k,
+                               .a = a,
+                               .a_row = p->a_row,
+                               .a_col = p->a_col,
+                               .parts = &part,
+                               .part_count = 1,
+                               .c = c,
+                               .c_row = p->n};
     OW_ISA_NAME(ow_gemm_run)(&whole, args->workspace, args->threads);
     return;
   }
@@ -119,7 +131,8 @@ static onward_status prepare_product(const ow_args *a, product *p, size_t *works
   return fits ? ONWARD_OK : ow_node_fail(a->node, err, ONWARD_LIMIT, "the workspace is too large");
 }
 
-static onward_status pack_matrix(const ow_args *a, int64_t k, int64_t n, int64_t row, int64_t col, ow_packed *out, onward_error *err) {
+static onward_status pack_matrix(const ow_args *a, int64_t k, int64_t n, int64_t row, int64_t col, ow_packed *out,
+                                 onward_error *err) {
   size_t bytes;
   if (!OW_ISA_NAME(ow_gemm_packed_bytes)(k, n, &bytes))
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "input 1: the packed matrix is too large");
@@ -135,13 +148,13 @@ static onward_status pack_matrix(const ow_args *a, int64_t k, int64_t n, int64_t
 /* ---- MatMul -------------------------------------------------------------------------------------------------------------- */
 
 /* One matrix that every matrix of A is multiplied with: the batch of A is more rows. */
-static bool b_alone(const onward_tensor *b) {
-  return b->rank >= 2 && ow_dims_product(b->dims, 0, b->rank - 2) == 1;
-}
+static bool b_alone(const onward_tensor *b) { return b->rank >= 2 && ow_dims_product(b->dims, 0, b->rank - 2) == 1; }
 
 static bool matmul_supports(const ow_args *a, ow_why *why) { return ow_fast_f32(a, why); }
 
-static uint64_t matmul_pack_slots(const ow_args *a) { return a->constant[1] && b_alone(a->in[1]) && ow_count(a->in[1]) > 0 ? 2 : 0; }
+static uint64_t matmul_pack_slots(const ow_args *a) {
+  return a->constant[1] && b_alone(a->in[1]) && ow_count(a->in[1]) > 0 ? 2 : 0;
+}
 
 static onward_status matmul_pack(const ow_args *a, size_t slot, ow_packed *out, onward_error *err) {
   const onward_tensor *const b = a->in[slot];

@@ -155,13 +155,23 @@ static onward_status norm_run(const ow_args *a, bool rms) {
   return ONWARD_OK;
 }
 
-static onward_status layernorm_run(const ow_args *a, void *state, onward_error *err) { return (void)state, (void)err, norm_run(a, false); }
-static onward_status rmsnorm_run(const ow_args *a, void *state, onward_error *err) { return (void)state, (void)err, norm_run(a, true); }
+static onward_status layernorm_run(const ow_args *a, void *state, onward_error *err) {
+  return (void)state, (void)err, norm_run(a, false);
+}
+static onward_status rmsnorm_run(const ow_args *a, void *state, onward_error *err) {
+  return (void)state, (void)err, norm_run(a, true);
+}
 
-const ow_kernel OW_ISA_NAME(ow_layernorm) = {
-    .name = OW_ISA_STRING("layernorm"), .cpu = OW_ISA_CPU, .flags = OW_KERNEL_UNALIGNED, .supports = norm_supports, .run = layernorm_run};
-const ow_kernel OW_ISA_NAME(ow_rmsnorm) = {
-    .name = OW_ISA_STRING("rmsnorm"), .cpu = OW_ISA_CPU, .flags = OW_KERNEL_UNALIGNED, .supports = norm_supports, .run = rmsnorm_run};
+const ow_kernel OW_ISA_NAME(ow_layernorm) = {.name = OW_ISA_STRING("layernorm"),
+                                             .cpu = OW_ISA_CPU,
+                                             .flags = OW_KERNEL_UNALIGNED,
+                                             .supports = norm_supports,
+                                             .run = layernorm_run};
+const ow_kernel OW_ISA_NAME(ow_rmsnorm) = {.name = OW_ISA_STRING("rmsnorm"),
+                                           .cpu = OW_ISA_CPU,
+                                           .flags = OW_KERNEL_UNALIGNED,
+                                           .supports = norm_supports,
+                                           .run = rmsnorm_run};
 
 /* ---- SkipNorm ------------------------------------------------------------------------------------------------------------ */
 
@@ -209,5 +219,8 @@ static onward_status skipnorm_run(const ow_args *a, void *state, onward_error *e
   return ONWARD_OK;
 }
 
-const ow_kernel OW_ISA_NAME(ow_skipnorm) = {
-    .name = OW_ISA_STRING("skipnorm"), .cpu = OW_ISA_CPU, .flags = OW_KERNEL_UNALIGNED, .supports = skipnorm_supports, .run = skipnorm_run};
+const ow_kernel OW_ISA_NAME(ow_skipnorm) = {.name = OW_ISA_STRING("skipnorm"),
+                                            .cpu = OW_ISA_CPU,
+                                            .flags = OW_KERNEL_UNALIGNED,
+                                            .supports = skipnorm_supports,
+                                            .run = skipnorm_run};

@@ -38,7 +38,8 @@ static bool view_of(const ow_args *a, view *v, ow_why *why) {
   }
   if (mask == 0 || mask >> to != 0)
     return ow_refuse(why, "the axes are not neighbours");
-  *v = (view){lines[l].kind, ow_dims_product(x->dims, 0, from), ow_dims_product(x->dims, from, to), ow_dims_product(x->dims, to, x->rank)};
+  *v = (view){lines[l].kind, ow_dims_product(x->dims, 0, from), ow_dims_product(x->dims, from, to),
+              ow_dims_product(x->dims, to, x->rank)};
   return v->length > 0 || ow_refuse(why, "nothing is reduced");
 }
 
@@ -92,7 +93,8 @@ OW_INLINE void reduce_some(kind k, const job *j, int64_t from, int64_t to) {
       continue;
     }
     for (int64_t i = 0; i < v->inner; i += W)
-      reduce_columns(k, j->x + r * v->length * v->inner + i, j->y + r * v->inner + i, v->length, v->inner, v_first(v->inner - i));
+      reduce_columns(k, j->x + r * v->length * v->inner + i, j->y + r * v->inner + i, v->length, v->inner,
+                     v_first(v->inner - i));
   }
 }
 

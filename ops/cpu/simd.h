@@ -147,10 +147,6 @@ OW_INLINE vm v_bytes(const uint8_t *p, int64_t n) {
   return m;
 #endif
 }
-/* n < W elements */
-OW_INLINE vf v_load_n(const float *p, int64_t n) { return v_load_masked(p, v_first(n)); }
-OW_INLINE void v_store_n(float *p, int64_t n, vf x) { v_store_masked(p, v_first(n), x); }
-
 /* ---- arithmetic ---------------------------------------------------------------------------------------------------------- */
 
 /* a * b + c; rounded once where the level has FMA, twice otherwise */
@@ -275,7 +271,8 @@ OW_INLINE void v_transpose(vf r[W]) {
   /* u[4 g + c] holds columns c, c + 4, c + 8, c + 12 of rows 4 g .. 4 g + 3, a quarter each. */
   OW_UNROLL for (int c = 0; c < 4; c++) {
     const __m512 a = _mm512_shuffle_f32x4(u[c], u[c + 4], 0x88), b = _mm512_shuffle_f32x4(u[c], u[c + 4], 0xdd);
-    const __m512 d = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x88), e = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xdd);
+    const __m512 d = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x88),
+                 e = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xdd);
     r[c] = (vf)_mm512_shuffle_f32x4(a, d, 0x88);
     r[c + 8] = (vf)_mm512_shuffle_f32x4(a, d, 0xdd);
     r[c + 4] = (vf)_mm512_shuffle_f32x4(b, e, 0x88);

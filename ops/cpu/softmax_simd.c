@@ -10,7 +10,8 @@ static view view_of(const ow_args *a) {
   const bool flat = a->node->version <= 12;
   const int32_t axis = ow_axis(ow_node_int(a->node, "axis", flat ? 1 : -1), x->rank);
   const int32_t end = flat ? x->rank : axis + 1;
-  return (view){ow_dims_product(x->dims, 0, axis), ow_dims_product(x->dims, axis, end), ow_dims_product(x->dims, end, x->rank)};
+  return (view){ow_dims_product(x->dims, 0, axis), ow_dims_product(x->dims, axis, end),
+                ow_dims_product(x->dims, end, x->rank)};
 }
 
 static void softmax_row(const float *x, float *y, int64_t n) {
@@ -88,9 +89,13 @@ static onward_status run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   job j = {view_of(a), a->in[0]->data, a->out[0]->data};
   if (j.v.length > 0 && j.v.inner > 0)
-    ow_parallel_ranges(a->threads, j.v.outer, ow_fast_grain(a->threads, j.v.outer, 2 * j.v.length * j.v.inner), rows, &j);
+    ow_parallel_ranges(a->threads, j.v.outer, ow_fast_grain(a->threads, j.v.outer, 2 * j.v.length * j.v.inner), rows,
+                       &j);
   return ONWARD_OK;
 }
 
-const ow_kernel OW_ISA_NAME(ow_softmax) = {
-    .name = OW_ISA_STRING("softmax"), .cpu = OW_ISA_CPU, .flags = OW_KERNEL_UNALIGNED, .supports = supports, .run = run};
+const ow_kernel OW_ISA_NAME(ow_softmax) = {.name = OW_ISA_STRING("softmax"),
+                                           .cpu = OW_ISA_CPU,
+                                           .flags = OW_KERNEL_UNALIGNED,
+                                           .supports = supports,
+                                           .run = run};

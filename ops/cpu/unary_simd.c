@@ -17,22 +17,22 @@ OW_INLINE vf f_gelu_tanh(vf x, vf p) { return (void)p, v_gelu_tanh(x); }
 
 typedef void (*map_fn)(const float *x, const float *bias, float *y, int64_t n, float p);
 
-#define MAP(name)                                                                                   \
-  static void map_##name(const float *x, const float *bias, float *y, int64_t n, float p) {         \
-    const vf pv = v_set(p);                                                                         \
-    int64_t i = 0;                                                                                  \
-    if (bias) {                                                                                     \
-      for (; i + W <= n; i += W)                                                                    \
-        v_store(y + i, f_##name(v_load(x + i) + v_load(bias + i), pv));                             \
-    } else {                                                                                        \
-      for (; i + W <= n; i += W)                                                                    \
-        v_store(y + i, f_##name(v_load(x + i), pv));                                                \
-    }                                                                                               \
-    if (i < n) {                                                                                    \
-      const vm m = v_first(n - i);                                                                  \
-      const vf b = bias ? v_load_masked(bias + i, m) : v_zero();                                    \
+#define MAP(name)                                                                                           \
+  static void map_##name(const float *x, const float *bias, float *y, int64_t n, float p) {                 \
+    const vf pv = v_set(p);                                                                                 \
+    int64_t i = 0;                                                                                          \
+    if (bias) {                                                                                             \
+      for (; i + W <= n; i += W)                                                                            \
+        v_store(y + i, f_##name(v_load(x + i) + v_load(bias + i), pv));                                     \
+    } else {                                                                                                \
+      for (; i + W <= n; i += W)                                                                            \
+        v_store(y + i, f_##name(v_load(x + i), pv));                                                        \
+    }                                                                                                       \
+    if (i < n) {                                                                                            \
+      const vm m = v_first(n - i);                                                                          \
+      const vf b = bias ? v_load_masked(bias + i, m) : v_zero();                                            \
       v_store_masked(y + i, m, f_##name(bias ? v_load_masked(x + i, m) + b : v_load_masked(x + i, m), pv)); \
-    }                                                                                               \
+    }                                                                                                       \
   }
 MAP(abs)
 MAP(neg)
@@ -51,22 +51,35 @@ MAP(gelu_tanh)
 typedef struct line {
   const char *name;
   map_fn fn;
-  int32_t cost;       /* quarter nanoseconds an element */
-  float otherwise;    /* default of attribute alpha */
+  int32_t cost;    /* quarter nanoseconds an element */
+  float otherwise; /* default of attribute alpha */
 } line;
 
 static const line lines[] = {
-    {"Abs", map_abs, 1, 0},         {"Neg", map_neg, 1, 0},   {"Sqrt", map_sqrt, 1, 0},       {"Reciprocal", map_reciprocal, 1, 0},
-    {"Exp", map_exp, 1, 0},         {"Tanh", map_tanh, 3, 0}, {"Erf", map_erf, 3, 0},         {"Sigmoid", map_sigmoid, 3, 0},
-    {"Relu", map_relu, 1, 0},       {"Gelu", map_gelu, 3, 0}, {"BiasGelu", map_gelu, 3, 0},   {"FastGelu", map_gelu_tanh, 4, 0},
-    {"Swish", map_swish, 3, 1.0f},  {"QuickGelu", map_swish, 3, 1.702f}, {"LeakyRelu", map_leaky_relu, 1, 0.01f},
+    {"Abs", map_abs, 1, 0},
+    {"Neg", map_neg, 1, 0},
+    {"Sqrt", map_sqrt, 1, 0},
+    {"Reciprocal", map_reciprocal, 1, 0},
+    {"Exp", map_exp, 1, 0},
+    {"Tanh", map_tanh, 3, 0},
+    {"Erf", map_erf, 3, 0},
+    {"Sigmoid", map_sigmoid, 3, 0},
+    {"Relu", map_relu, 1, 0},
+    {"Gelu", map_gelu, 3, 0},
+    {"BiasGelu", map_gelu, 3, 0},
+    {"FastGelu", map_gelu_tanh, 4, 0},
+    {"Swish", map_swish, 3, 1.0f},
+    {"QuickGelu", map_swish, 3, 1.702f},
+    {"LeakyRelu", map_leaky_relu, 1, 0.01f},
 };
 static const line gelu_with_tanh = {"Gelu", map_gelu_tanh, 4, 0};
 
 static const line *find(const ow_node *node) {
   for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
     if (strcmp(node->op ? node->op->name : node->type, lines[i].name) == 0)
-      return lines[i].fn == map_gelu && strcmp(ow_node_string(node, "approximate", "none"), "tanh") == 0 ? &gelu_with_tanh : &lines[i];
+      return lines[i].fn == map_gelu && strcmp(ow_node_string(node, "approximate", "none"), "tanh") == 0
+                 ? &gelu_with_tanh
+                 : &lines[i];
   return NULL;
 }
 

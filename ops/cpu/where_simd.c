@@ -4,33 +4,34 @@
 typedef uint32_t word4 __attribute__((aligned(1), may_alias));
 typedef uint64_t word8 __attribute__((aligned(1), may_alias));
 
-typedef void (*row_fn)(const uint8_t *k, bool step_k, const void *x, bool step_x, const void *y, bool step_y, void *out, int64_t n);
+typedef void (*row_fn)(const uint8_t *k, bool step_k, const void *x, bool step_x, const void *y, bool step_y, void *out,
+                       int64_t n);
 
 /* Both sides are read whether picked or not, which lets the loop be vector code. */
-#define LOOP(T, ki, xi, yi)                         \
-  for (int64_t i = 0; i < n; i++) {                 \
-    const T a = x[xi], b = y[yi];                   \
-    o[i] = k[ki] ? a : b;                           \
+#define LOOP(T, ki, xi, yi)         \
+  for (int64_t i = 0; i < n; i++) { \
+    const T a = x[xi], b = y[yi];   \
+    o[i] = k[ki] ? a : b;           \
   }
-#define PICK(T)                                                                                                            \
-  static void pick_##T(const uint8_t *restrict k, bool step_k, const void *px, bool step_x, const void *py, bool step_y,    \
-                       void *po, int64_t n) {                                                                              \
-    const T *const x = px, *const y = py;                                                                                  \
-    T *const o = po;                                                                                                       \
-    if (!step_k) {                                                                                                         \
-      const T *const from = *k ? x : y;                                                                                    \
-      const bool step = *k ? step_x : step_y;                                                                              \
-      for (int64_t i = 0; i < n; i++)                                                                                      \
-        o[i] = from[step ? i : 0];                                                                                         \
-    } else if (step_x && step_y) {                                                                                         \
-      LOOP(T, i, i, i)                                                                                                     \
-    } else if (step_x) {                                                                                                   \
-      LOOP(T, i, i, 0)                                                                                                     \
-    } else if (step_y) {                                                                                                   \
-      LOOP(T, i, 0, i)                                                                                                     \
-    } else {                                                                                                               \
-      LOOP(T, i, 0, 0)                                                                                                     \
-    }                                                                                                                      \
+#define PICK(T)                                                                                             \
+  static void pick_##T(const uint8_t *restrict k, bool step_k, const void *px, bool step_x, const void *py, \
+                       bool step_y, void *po, int64_t n) {                                                  \
+    const T *const x = px, *const y = py;                                                                   \
+    T *const o = po;                                                                                        \
+    if (!step_k) {                                                                                          \
+      const T *const from = *k ? x : y;                                                                     \
+      const bool step = *k ? step_x : step_y;                                                               \
+      for (int64_t i = 0; i < n; i++)                                                                       \
+        o[i] = from[step ? i : 0];                                                                          \
+    } else if (step_x && step_y) {                                                                          \
+      LOOP(T, i, i, i)                                                                                      \
+    } else if (step_x) {                                                                                    \
+      LOOP(T, i, i, 0)                                                                                      \
+    } else if (step_y) {                                                                                    \
+      LOOP(T, i, 0, i)                                                                                      \
+    } else {                                                                                                \
+      LOOP(T, i, 0, 0)                                                                                      \
+    }                                                                                                       \
   }
 PICK(word4)
 PICK(word8)

@@ -18,18 +18,12 @@ static void start(void) {
 
 static const char *text_of(dnnl_status_t status) {
   switch (status) {
-    case dnnl_success:
-      return "success";
-    case dnnl_out_of_memory:
-      return "out of memory";
-    case dnnl_invalid_arguments:
-      return "invalid arguments";
-    case dnnl_unimplemented:
-      return "not implemented";
-    case dnnl_runtime_error:
-      return "run-time error";
-    default:
-      return "failed";
+    case dnnl_success: return "success";
+    case dnnl_out_of_memory: return "out of memory";
+    case dnnl_invalid_arguments: return "invalid arguments";
+    case dnnl_unimplemented: return "not implemented";
+    case dnnl_runtime_error: return "run-time error";
+    default: return "failed";
   }
 }
 
@@ -46,7 +40,8 @@ onward_status ow_dnnl_engine(dnnl_engine_t *engine, onward_error *err) {
   return ow_dnnl_check(cpu_status, "CPU engine", err);
 }
 
-dnnl_status_t ow_dnnl_matrix(dnnl_memory_desc_t *desc, dnnl_dim_t rows, dnnl_dim_t columns, dnnl_dim_t row_stride, dnnl_dim_t column_stride) {
+dnnl_status_t ow_dnnl_matrix(dnnl_memory_desc_t *desc, dnnl_dim_t rows, dnnl_dim_t columns, dnnl_dim_t row_stride,
+                             dnnl_dim_t column_stride) {
   const dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
   return dnnl_memory_desc_create_with_strides(desc, 2, dims, dnnl_f32, strides);
 }

@@ -17,6 +17,7 @@ onward_status ow_dnnl_engine(dnnl_engine_t *engine, onward_error *err);
 onward_status ow_dnnl_check(dnnl_status_t status, const char *what, onward_error *err);
 
 /* Row-major-like 2-D float32 with these element strides. */
-dnnl_status_t ow_dnnl_matrix(dnnl_memory_desc_t *desc, dnnl_dim_t rows, dnnl_dim_t columns, dnnl_dim_t row_stride, dnnl_dim_t column_stride);
+dnnl_status_t ow_dnnl_matrix(dnnl_memory_desc_t *desc, dnnl_dim_t rows, dnnl_dim_t columns, dnnl_dim_t row_stride,
+                             dnnl_dim_t column_stride);
 
 #endif

@@ -51,7 +51,8 @@ static void weight_free(const ow_allocator *a, void *data) {
 /* ---- packing ------------------------------------------------------------------------------------------------------------- */
 
 /* The product of 1 << tile rows with one slice. The first decides how slices are packed, the others follow. */
-static onward_status make_tile(weight *w, dnnl_engine_t engine, int which, int tile, int64_t columns, onward_error *err) {
+static onward_status make_tile(weight *w, dnnl_engine_t engine, int which, int tile, int64_t columns,
+                               onward_error *err) {
   dnnl_memory_desc_t x = NULL, any = NULL, y = NULL;
   dnnl_primitive_attr_t attr = NULL;
   dnnl_primitive_desc_t desc = NULL;
@@ -71,7 +72,8 @@ static onward_status make_tile(weight *w, dnnl_engine_t engine, int which, int t
   if (s == dnnl_success && !w->packed[which])
     s = dnnl_memory_desc_clone(&w->packed[which], dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0));
   if (s == dnnl_success)
-    s = dnnl_memory_desc_clone(&w->scratchpads[which][tile], dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
+    s = dnnl_memory_desc_clone(&w->scratchpads[which][tile],
+                               dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
   if (s == dnnl_success)
     s = dnnl_primitive_create(&w->tiles[which][tile], desc);
   if (s == dnnl_success) {
@@ -92,14 +94,16 @@ static onward_status make_tile(weight *w, dnnl_engine_t engine, int which, int t
 }
 
 /* Slice after slice: plain (room for one slice) gets the columns, dense and aligned, and is reordered into its place. */
-static onward_status pack_slices(weight *w, dnnl_engine_t engine, const char *raw, int64_t row, int64_t col, float *plain, onward_error *err) {
+static onward_status pack_slices(weight *w, dnnl_engine_t engine, const char *raw, int64_t row, int64_t col,
+                                 float *plain, onward_error *err) {
   dnnl_stream_t stream = NULL;
   dnnl_status_t s = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
   for (int64_t slice = 0; slice < w->slices && s == dnnl_success; slice++) {
     const int64_t columns = slice_columns(w, slice);
     for (int64_t k = 0; k < w->k; k++)
       for (int64_t j = 0; j < columns; j++)
-        memcpy(plain + k * columns + j, raw + (k * row + (slice * SLICE + j) * col) * (int64_t)sizeof(float), sizeof(float));
+        memcpy(plain + k * columns + j, raw + (k * row + (slice * SLICE + j) * col) * (int64_t)sizeof(float),
+               sizeof(float));
     dnnl_memory_desc_t desc = NULL;
     dnnl_memory_t from = NULL, to = NULL;
     dnnl_primitive_desc_t reorder_desc = NULL;
@@ -158,7 +162,8 @@ static onward_status pack_weight(const ow_args *a, size_t slot, weight *w, uint3
     w->slice_bytes = bytes > w->slice_bytes ? bytes : w->slice_bytes;
   }
   size_t bytes, plain_bytes;
-  if (!ow_size_align(w->slice_bytes, OW_ALIGNMENT, &w->slice_bytes) || !ow_size_mul(w->slice_bytes, (size_t)w->slices, &bytes) ||
+  if (!ow_size_align(w->slice_bytes, OW_ALIGNMENT, &w->slice_bytes) ||
+      !ow_size_mul(w->slice_bytes, (size_t)w->slices, &bytes) ||
       !ow_size_mul((size_t)w->k, SLICE * sizeof(float), &plain_bytes))
     return ow_fail(err, ONWARD_LIMIT, "the packed weight is too large");
   float *const plain = ow_alloc(a->allocator, plain_bytes);
@@ -274,7 +279,8 @@ static dnnl_status_t make_thread(thread_memory *m, dnnl_engine_t engine, const o
       for (int tile = 0; tile < TILES && status == dnnl_success; tile++) {
         status = make_memory(&m->parts[p].y[which][tile], engine, INT64_C(1) << tile, which ? w->last : SLICE);
         if (status == dnnl_success)
-          status = dnnl_memory_create(&m->parts[p].scratchpad[which][tile], w->scratchpads[which][tile], engine, DNNL_MEMORY_NONE);
+          status = dnnl_memory_create(&m->parts[p].scratchpad[which][tile], w->scratchpads[which][tile], engine,
+                                      DNNL_MEMORY_NONE);
       }
     }
   }
@@ -327,7 +333,8 @@ typedef struct job {
 } job;
 
 /* Rows of a block in tiles, largest first; sums go to the thread's memory, then to y. */
-static dnnl_status_t run_slice(const job *j, thread_memory *m, size_t p, int64_t slice, int64_t row, int64_t rows, int64_t column, char *own) {
+static dnnl_status_t run_slice(const job *j, thread_memory *m, size_t p, int64_t slice, int64_t row, int64_t rows,
+                               int64_t column, char *own) {
   const state *const s = j->s;
   const weight *const w = j->args->packed[2 * p + 1];
   const onward_tensor *const bias = 2 * p + 2 < j->args->in_count ? j->args->in[2 * p + 2] : NULL;

@@ -54,8 +54,9 @@ static int check_level(bool bench, bool verbose) {
     }
   }
   if (!bench)
-    printf("%-8s %zu of %zu kernels, %lld cases, %lld comparisons, %lld failures\n", ow_cpu_level_name(ow_cpu_flags()), available,
-           context.seen_count, (long long)context.cases, (long long)context.comparisons, (long long)context.failures);
+    printf("%-8s %zu of %zu kernels, %lld cases, %lld comparisons, %lld failures\n", ow_cpu_level_name(ow_cpu_flags()),
+           available, context.seen_count, (long long)context.cases, (long long)context.comparisons,
+           (long long)context.failures);
   ow_registry_free(registry);
   return context.failures ? 1 : 0;
 }

@@ -21,7 +21,8 @@ static int32_t newest(const run_context *context, const char *domain, const char
 }
 
 static void unary_cases(run_context *x) {
-  static const char *const names[] = {"Abs", "Neg", "Sqrt", "Reciprocal", "Exp", "Tanh", "Erf", "Sigmoid", "Relu", "LeakyRelu", "Gelu", "Swish"};
+  static const char *const names[] = {"Abs", "Neg",     "Sqrt", "Reciprocal", "Exp",  "Tanh",
+                                      "Erf", "Sigmoid", "Relu", "LeakyRelu",  "Gelu", "Swish"};
   for (size_t i = 0; i < COUNT(names); i++) {
     const int32_t version = newest(x, "", names[i]);
     if (version == 0)
@@ -148,9 +149,10 @@ static void reduce_cases(run_context *x) {
 /* ---- products -------------------------------------------------------------------------------------------------------------- */
 
 static const int sizes[][3] = {/* m, k, n */
-                               {1, 1, 1},   {1, 7, 5},    {2, 3, 33},   {3, 64, 31},  {4, 65, 32},  {5, 16, 64},  {6, 100, 48}, {7, 33, 17},
-                               {8, 128, 96}, {9, 1, 65},  {13, 257, 70}, {14, 64, 64}, {15, 40, 1},  {17, 48, 130}, {28, 31, 63}, {29, 96, 192},
-                               {33, 20, 8},  {60, 50, 40}, {64, 64, 256}, {113, 70, 36}, {130, 96, 99}, {230, 33, 47}};
+                               {1, 1, 1},     {1, 7, 5},     {2, 3, 33},    {3, 64, 31},   {4, 65, 32},   {5, 16, 64},
+                               {6, 100, 48},  {7, 33, 17},   {8, 128, 96},  {9, 1, 65},    {13, 257, 70}, {14, 64, 64},
+                               {15, 40, 1},   {17, 48, 130}, {28, 31, 63},  {29, 96, 192}, {33, 20, 8},   {60, 50, 40},
+                               {64, 64, 256}, {113, 70, 36}, {130, 96, 99}, {230, 33, 47}};
 
 static void linear_cases(run_context *x) {
   static const char *const activations[] = {"", "relu", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh", "sigmoid"};
@@ -161,7 +163,8 @@ static void linear_cases(run_context *x) {
     run_checkf(x, "onward", "Linear", 1, attributes, "f:%dx%d f:%dx%d:s! f:%d!", m, k, k, n, n);
     run_checkf(x, "onward", "Linear", 1, NULL, "f:%dx%d:y f:%dx%d:s!", m, k, k, n);
     run_checkf(x, "onward", "Linear", 1, "i:trans_b=1 s:activation=gelu", "f:2x%dx%d f:%dx%d:s! f:%d!", m, k, n, k, n);
-    run_checkf(x, "onward", "Linear", 1, NULL, "f:%dx%d f:%dx%d:s! f:%d! f:%dx%d:s! - f:%dx%d:s! f:%d!", m, k, k, n, n, k, n + 1, k, 40, 40);
+    run_checkf(x, "onward", "Linear", 1, NULL, "f:%dx%d f:%dx%d:s! f:%d! f:%dx%d:s! - f:%dx%d:s! f:%d!", m, k, k, n, n,
+               k, n + 1, k, 40, 40);
   }
   for (size_t a = 0; a < COUNT(activations); a++) {
     snprintf(attributes, sizeof attributes, "s:activation=%s f:activation_alpha=1.3", activations[a]);
@@ -190,7 +193,8 @@ static void matmul_cases(run_context *x) {
       run_checkf(x, "", "MatMul", 13, NULL, "f:%d f:2x%dx%d:s%s", k, k, n, end);
       run_checkf(x, "", "MatMul", 13, NULL, "f:3x%dx%d f:%d:s%s", m, k, k, end);
       run_checkf(x, "", "Gemm", 13, NULL, "f:%dx%d f:%dx%d:s%s f:%d!", m, k, k, n, end, n);
-      run_checkf(x, "", "Gemm", 13, "i:transB=1 f:alpha=0.5 f:beta=2", "f:%dx%d f:%dx%d:s%s f:%dx1", m, k, n, k, end, m);
+      run_checkf(x, "", "Gemm", 13, "i:transB=1 f:alpha=0.5 f:beta=2", "f:%dx%d f:%dx%d:s%s f:%dx1", m, k, n, k, end,
+                 m);
       run_checkf(x, "", "Gemm", 13, "i:transA=1 f:beta=0", "f:%dx%d f:%dx%d:s%s f:%dx%d:x", k, m, k, n, end, m, n);
       run_checkf(x, "", "Gemm", 13, "i:transA=1 i:transB=1", "f:%dx%d f:%dx%d:s%s f:s", k, m, n, k, end);
       run_checkf(x, "", "Gemm", 13, "f:alpha=3", "f:%dx%d f:%dx%d:s%s", m, k, k, n, end);
@@ -239,49 +243,71 @@ static void conv_cases(run_context *x) {
 
 static void attention_cases(run_context *x) {
   static const int shapes[][6] = {/* batch, heads, kv heads, queries, keys, head size */
-                                  {1, 1, 1, 1, 1, 1},    {1, 2, 2, 1, 9, 16},   {2, 4, 2, 1, 33, 64},  {1, 2, 1, 3, 40, 24},  {2, 2, 2, 4, 4, 8},
-                                  {1, 3, 3, 13, 13, 32}, {1, 2, 2, 14, 31, 64}, {1, 2, 2, 15, 64, 65}, {2, 4, 1, 17, 16, 40}, {1, 2, 2, 29, 100, 64},
-                                  {1, 1, 1, 7, 520, 32}, {1, 2, 2, 33, 600, 16}, {1, 1, 1, 1, 1100, 64}, {1, 1, 1, 150, 150, 64}, {1, 2, 2, 40, 17, 31}};
-  static const char *const extra[] = {"", "i:causal=1", "f:softcap=2.5", "i:causal=1 s:dead_row=zero f:softcap=1", "f:keep_value=-3.5",
-                                      "i:keep_after=1 f:keep_value=-1e9", "s:dead_row=zero i:keep_after=1"};
+                                  {1, 1, 1, 1, 1, 1},     {1, 2, 2, 1, 9, 16},     {2, 4, 2, 1, 33, 64},
+                                  {1, 2, 1, 3, 40, 24},   {2, 2, 2, 4, 4, 8},      {1, 3, 3, 13, 13, 32},
+                                  {1, 2, 2, 14, 31, 64},  {1, 2, 2, 15, 64, 65},   {2, 4, 1, 17, 16, 40},
+                                  {1, 2, 2, 29, 100, 64}, {1, 1, 1, 7, 520, 32},   {1, 2, 2, 33, 600, 16},
+                                  {1, 1, 1, 1, 1100, 64}, {1, 1, 1, 150, 150, 64}, {1, 2, 2, 40, 17, 31}};
+  static const char *const extra[] = {"",
+                                      "i:causal=1",
+                                      "f:softcap=2.5",
+                                      "i:causal=1 s:dead_row=zero f:softcap=1",
+                                      "f:keep_value=-3.5",
+                                      "i:keep_after=1 f:keep_value=-1e9",
+                                      "s:dead_row=zero i:keep_after=1"};
   for (size_t i = 0; i < COUNT(shapes); i++) {
-    const int b = shapes[i][0], h = shapes[i][1], g = shapes[i][2], s = shapes[i][3], t = shapes[i][4], d = shapes[i][5];
+    const int b = shapes[i][0], h = shapes[i][1], g = shapes[i][2], s = shapes[i][3], t = shapes[i][4],
+              d = shapes[i][5];
     for (size_t e = 0; e < COUNT(extra); e++) {
       char a[256];
       snprintf(a, sizeof a, "i:heads=%d i:kv_heads=%d f:scale=%g %s", h, g, 1.0 / (1 + d / 8), extra[e]);
       const char *const kind = strstr(extra[e], "causal") ? "n" : "y";
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:n f:%dx%dx%dx%d:n", b, h, s, d, b, g, t, d, b, g, t, d + 3);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d:%s f:%dx%dx%dx%d:n f:%dx%dx%dx%d:%s f:%dx1x1x%d:h", b, h, s, d, kind, b, g, t, d, b,
-                 g, t, d, kind, b, t);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d:z", b, h, s, d, b, g, t, d, b, g, t, d, b,
-                 h, s, t);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%d:d", b, h, s, d, b, g, t, d, b, g, t, d, s, t);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx1:e", b, h, s, d, b, g, t, d, b, g, t, d, s);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d - b:%dx1x%dx%d", b, h, s, d, b, g, t, d, b, g, t, d, b,
-                 s, t);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%d:n b:%dx1x1x%d", b, h, s, d, b, g, t, d, b, g, t,
-                 d, s, t, b, t);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d - b:1x1:o", b, h, s, d, b, g, t, d, b, g, t, d);
-      snprintf(a, sizeof a, "i:heads=%d i:kv_heads=%d s:q_order=BSHD s:k_order=BHDS s:v_order=BSHD s:out_order=BSHD i:out_merged=1 %s", h, g, extra[e]);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:s f:%dx%dx%dx%d", b, s, h, d, b, g, d, t, b, t, g, d);
-      snprintf(a, sizeof a, "i:heads=%d i:kv_heads=%d s:q_order=DHSB s:k_order=SDHB s:v_order=HDSB s:out_order=HDBS %s", h, g, extra[e]);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:s f:%dx%dx%dx%d", d, h, s, b, t, d, g, b, g, d, t, b);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:n f:%dx%dx%dx%d:n", b, h, s, d, b, g, t,
+                 d, b, g, t, d + 3);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d:%s f:%dx%dx%dx%d:n f:%dx%dx%dx%d:%s f:%dx1x1x%d:h", b,
+                 h, s, d, kind, b, g, t, d, b, g, t, d, kind, b, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d:z", b, h, s,
+                 d, b, g, t, d, b, g, t, d, b, h, s, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%d:d", b, h, s, d, b,
+                 g, t, d, b, g, t, d, s, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx1:e", b, h, s, d, b, g,
+                 t, d, b, g, t, d, s);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d - b:%dx1x%dx%d", b, h, s, d,
+                 b, g, t, d, b, g, t, d, b, s, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%d:n b:%dx1x1x%d", b,
+                 h, s, d, b, g, t, d, b, g, t, d, s, t, b, t);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d f:%dx%dx%dx%d - b:1x1:o", b, h, s, d, b,
+                 g, t, d, b, g, t, d);
+      snprintf(
+          a, sizeof a,
+          "i:heads=%d i:kv_heads=%d s:q_order=BSHD s:k_order=BHDS s:v_order=BSHD s:out_order=BSHD i:out_merged=1 %s", h,
+          g, extra[e]);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:s f:%dx%dx%dx%d", b, s, h, d, b, g, d, t,
+                 b, t, g, d);
+      snprintf(a, sizeof a, "i:heads=%d i:kv_heads=%d s:q_order=DHSB s:k_order=SDHB s:v_order=HDSB s:out_order=HDBS %s",
+               h, g, extra[e]);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%dx%d f:%dx%dx%dx%d:s f:%dx%dx%dx%d", d, h, s, b, t, d, g, b,
+                 g, d, t, b);
       if (s != t)
         continue;
       snprintf(a, sizeof a,
-               "i:heads=%d i:kv_heads=%d s:q_order=BSHD s:k_order=BSHD s:v_order=BSHD i:head_size=%d i:v_head_size=%d i:k_offset=%d i:v_offset=%d "
+               "i:heads=%d i:kv_heads=%d s:q_order=BSHD s:k_order=BSHD s:v_order=BSHD i:head_size=%d i:v_head_size=%d "
+               "i:k_offset=%d i:v_offset=%d "
                "s:out_order=SBHD i:out_merged=1 f:scale=0.2 %s",
                h, g, d, d, h * d, (h + g) * d, extra[e]);
-      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%d f:%dx%dx%d f:%dx%dx%d", b, s, (h + 2 * g) * d, b, s, (h + 2 * g) * d, b, s,
-                 (h + 2 * g) * d + 5);
+      run_checkf(x, "onward", "Attention", 1, a, "f:%dx%dx%d f:%dx%dx%d f:%dx%dx%d", b, s, (h + 2 * g) * d, b, s,
+                 (h + 2 * g) * d, b, s, (h + 2 * g) * d + 5);
     }
   }
   for (int s = 1; s < 30; s += 7) {
     for (const char *kind = "gk"; *kind; kind++)
-      for (const char *const *a = (const char *const[]){"i:heads=1", "i:heads=1 i:causal=1", "i:heads=1 s:dead_row=zero", NULL}; *a; a++)
+      for (const char *const *a =
+               (const char *const[]){"i:heads=1", "i:heads=1 i:causal=1", "i:heads=1 s:dead_row=zero", NULL};
+           *a; a++)
         run_checkf(x, "onward", "Attention", 1, *a, "f:1x1x%dx16 f:1x1x1200x16 f:1x1x1200x16 f:1x1200:%c", s, *kind);
     run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x%dx20! f:1x2x9x20! f:1x2x9x20! f:%dx9!", s, s);
-    run_checkf(x, "onward", "Attention", 1, "i:heads=2 s:q_order=BHDS s:k_order=BHDS s:v_order=BHDS", "f:1x2x20x%d! f:1x2x20x9! f:1x2x20x9!", s);
+    run_checkf(x, "onward", "Attention", 1, "i:heads=2 s:q_order=BHDS s:k_order=BHDS s:v_order=BHDS",
+               "f:1x2x20x%d! f:1x2x20x9! f:1x2x20x9!", s);
   }
   run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x3x4 f:1x2x0x4 f:1x2x0x4");
   run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:1x2x0x4 f:1x2x3x4 f:1x2x3x4");
@@ -304,20 +330,25 @@ void cases_all(run_context *x) {
 /* ---- bench ----------------------------------------------------------------------------------------------------------------- */
 
 void cases_bench(run_context *x) {
-  static const int linear[][3] = {{8, 384, 384}, {128, 384, 1536}, {128, 1536, 384}, {8, 768, 768},     {128, 768, 768},
-                                  {128, 768, 3072}, {128, 3072, 768}, {197, 768, 3072}, {1024, 768, 768}, {1, 768, 3072}};
+  static const int linear[][3] = {{8, 384, 384},    {128, 384, 1536}, {128, 1536, 384}, {8, 768, 768},
+                                  {128, 768, 768},  {128, 768, 3072}, {128, 3072, 768}, {197, 768, 3072},
+                                  {1024, 768, 768}, {1, 768, 3072}};
   for (size_t i = 0; i < COUNT(linear); i++)
-    run_checkf(x, "onward", "Linear", 1, linear[i][2] > linear[i][1] ? "s:activation=gelu" : NULL, "f:%dx%d f:%dx%d:s! f:%d!", linear[i][0],
-               linear[i][1], linear[i][1], linear[i][2], linear[i][2]);
+    run_checkf(x, "onward", "Linear", 1, linear[i][2] > linear[i][1] ? "s:activation=gelu" : NULL,
+               "f:%dx%d f:%dx%d:s! f:%d!", linear[i][0], linear[i][1], linear[i][1], linear[i][2], linear[i][2]);
   run_checkf(x, "onward", "Linear", 1, NULL, "f:128x768 f:768x768:s! f:768! f:768x768:s! f:768! f:768x768:s! f:768!");
   run_checkf(x, "", "MatMul", 13, NULL, "f:12x128x64 f:12x64x128");
   run_checkf(x, "", "MatMul", 13, NULL, "f:512x512 f:512x512");
-  static const int attention[][4] = {{12, 8, 8, 64}, {12, 128, 128, 64}, {12, 197, 197, 64}, {12, 512, 512, 64}, {12, 128, 128, 32}, {12, 1, 512, 64}};
+  static const int attention[][4] = {{12, 8, 8, 64},     {12, 128, 128, 64}, {12, 197, 197, 64},
+                                     {12, 512, 512, 64}, {12, 128, 128, 32}, {12, 1, 512, 64}};
   for (size_t i = 0; i < COUNT(attention); i++) {
     const int h = attention[i][0], s = attention[i][1], t = attention[i][2], d = attention[i][3];
     char a[256];
-    snprintf(a, sizeof a, "i:heads=%d f:scale=0.125 s:q_order=BSHD s:k_order=BSHD s:v_order=BSHD s:out_order=BSHD i:out_merged=1", h);
-    run_checkf(x, "onward", "Attention", 1, a, "f:1x%dx%dx%d f:1x%dx%dx%d f:1x%dx%dx%d f:1x1x1x%d:z", s, h, d, t, h, d, t, h, d, t);
+    snprintf(a, sizeof a,
+             "i:heads=%d f:scale=0.125 s:q_order=BSHD s:k_order=BSHD s:v_order=BSHD s:out_order=BSHD i:out_merged=1",
+             h);
+    run_checkf(x, "onward", "Attention", 1, a, "f:1x%dx%dx%d f:1x%dx%dx%d f:1x%dx%dx%d f:1x1x1x%d:z", s, h, d, t, h, d,
+               t, h, d, t);
   }
   run_checkf(x, "", "Softmax", 13, NULL, "f:12x128x128");
   run_checkf(x, "", "LayerNormalization", 17, NULL, "f:128x768 f:768! f:768!");

@@ -33,28 +33,25 @@ static uint64_t next_random(uint64_t *seed) {
 static float uniform(uint64_t *seed) { return (float)(next_random(seed) % 20001) / 10000.0f - 1.0f; }
 
 static float float_value(char kind, uint64_t *seed, double root) {
-  static const float odd[] = {-0.0f, 0.0f, 1e-40f, -1e-42f, FLT_MIN, 3.3e38f, -3.3e38f, 88.7f, -87.4f, -104.0f, 1e20f, -1e20f, 1e-20f};
+  static const float odd[] = {-0.0f, 0.0f,   1e-40f,  -1e-42f, FLT_MIN, 3.3e38f, -3.3e38f,
+                              88.7f, -87.4f, -104.0f, 1e20f,   -1e20f,  1e-20f};
   const float x = uniform(seed) * 2.0f;
   const uint64_t dice = next_random(seed) % 40;
   switch (kind) {
-    case 's':
-      return x / (float)root;
+    case 's': return x / (float)root;
     case 'x':
-      return dice == 0 ? NAN : dice == 1 ? INFINITY : dice == 2 ? -INFINITY : dice < 12 ? odd[next_random(seed) % 13] : x * 10.0f;
-    case 'y':
-      return dice == 0 ? NAN : dice == 1 ? INFINITY : dice == 2 ? -INFINITY : dice == 3 ? -0.0f : x;
-    case 'z':
-      return dice < 15 ? -FLT_MAX : 0.0f;
-    case 'h':
-      return dice < 15 ? -INFINITY : 0.0f;
-    case 'p':
-      return fabsf(x) + 0.01f;
-    case 'd':
-      return -FLT_MAX;
-    case 'e':
-      return -INFINITY;
-    default:
-      return x;
+      return dice == 0   ? NAN
+             : dice == 1 ? INFINITY
+             : dice == 2 ? -INFINITY
+             : dice < 12 ? odd[next_random(seed) % 13]
+                         : x * 10.0f;
+    case 'y': return dice == 0 ? NAN : dice == 1 ? INFINITY : dice == 2 ? -INFINITY : dice == 3 ? -0.0f : x;
+    case 'z': return dice < 15 ? -FLT_MAX : 0.0f;
+    case 'h': return dice < 15 ? -INFINITY : 0.0f;
+    case 'p': return fabsf(x) + 0.01f;
+    case 'd': return -FLT_MAX;
+    case 'e': return -INFINITY;
+    default: return x;
   }
 }
 
@@ -71,7 +68,7 @@ typedef struct built {
   bool constant[RUN_INPUTS];
   const void *packed[RUN_INPUTS];
   void *odd[RUN_INPUTS], *even[RUN_INPUTS]; /* float constants at an odd address, and aligned */
-  uint8_t *memory[RUN_OUTPUTS]; /* outputs with guards on both sides */
+  uint8_t *memory[RUN_OUTPUTS];             /* outputs with guards on both sides */
   size_t in_count, out_count;
 } built;
 
@@ -222,7 +219,8 @@ static void build(built *b, run_context *context, const run_case *c) {
   b->out_count = c->outputs ? c->outputs : 1;
   for (size_t i = 0; i < b->out_count; i++)
     outputs[i] = ow_graph_add_value(b->graph, NULL);
-  b->node = ow_graph_add_node(b->graph, NULL, "node", c->domain, c->op, c->version, values, b->in_count, outputs, b->out_count);
+  b->node = ow_graph_add_node(b->graph, NULL, "node", c->domain, c->op, c->version, values, b->in_count, outputs,
+                              b->out_count);
   if (!b->node)
     fatal(c, "no memory");
   snprintf(text, sizeof text, "%s", c->attributes ? c->attributes : "");
@@ -368,7 +366,8 @@ static bool identical(onward_dtype dtype, const void *a, const void *b, size_t b
   return true;
 }
 
-static bool compare(run_context *context, const run_case *c, const ow_kernel *kernel, const onward_tensor *got, const void *want) {
+static bool compare(run_context *context, const run_case *c, const ow_kernel *kernel, const onward_tensor *got,
+                    const void *want) {
   const int64_t n = ow_dims_product(got->dims, 0, got->rank);
   if (got->dtype != ONWARD_FLOAT32) {
     if (memcmp(got->data, want, got->bytes) == 0)
@@ -379,7 +378,8 @@ static bool compare(run_context *context, const run_case *c, const ow_kernel *ke
   for (int64_t i = 0; i < n; i++) {
     const float g = ((const float *)got->data)[i], w = ((const float *)want)[i];
     if (!near(g, w)) {
-      report(context, c, kernel, "element %lld of %lld is %.9g, want %.9g", (long long)i, (long long)n, (double)g, (double)w);
+      report(context, c, kernel, "element %lld of %lld is %.9g, want %.9g", (long long)i, (long long)n, (double)g,
+             (double)w);
       return false;
     }
   }
@@ -387,7 +387,8 @@ static bool compare(run_context *context, const run_case *c, const ow_kernel *ke
 }
 
 /* With the output in the memory of an input, where the row allows it, the result is bit for bit the same. */
-static void check_in_place(run_context *context, const run_case *c, built *b, const ow_kernel *kernel, const void *const *apart) {
+static void check_in_place(run_context *context, const run_case *c, built *b, const ow_kernel *kernel,
+                           const void *const *apart) {
   const ow_op *const op = b->node->op;
   for (size_t i = 0; i < op->inplace_count; i++) {
     const ow_inplace pair = op->inplace[i];
@@ -414,7 +415,8 @@ static void check_in_place(run_context *context, const run_case *c, built *b, co
   }
 }
 
-static void check_kernel(run_context *context, const run_case *c, built *b, const ow_kernel *kernel, const void *const *want) {
+static void check_kernel(run_context *context, const run_case *c, built *b, const ow_kernel *kernel,
+                         const void *const *want) {
   void *first[RUN_OUTPUTS] = {NULL};
   for (int threads = 1; threads <= 2; threads++) {
     prepared p;
@@ -511,7 +513,8 @@ void run_check(run_context *context, const run_case *c) {
       continue;
     if (kernels[i]->supports && !kernels[i]->supports(&args, &why)) {
       if (context->verbose)
-        printf("%s refuses %s %s [%s]: %s\n", kernels[i]->name, c->op, c->inputs, c->attributes ? c->attributes : "", why.text);
+        printf("%s refuses %s %s [%s]: %s\n", kernels[i]->name, c->op, c->inputs, c->attributes ? c->attributes : "",
+               why.text);
       continue;
     }
     seen->accepted++;
@@ -524,7 +527,8 @@ void run_check(run_context *context, const run_case *c) {
   tear_down(&b);
 }
 
-void run_checkf(run_context *context, const char *domain, const char *op, int32_t version, const char *attributes, const char *format, ...) {
+void run_checkf(run_context *context, const char *domain, const char *op, int32_t version, const char *attributes,
+                const char *format, ...) {
   char text[512];
   va_list list;
   va_start(list, format);

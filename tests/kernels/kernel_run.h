@@ -41,8 +41,8 @@ typedef struct run_context {
 /* Prints what differs. With bench set: times instead of comparing. */
 void run_check(run_context *context, const run_case *c);
 /* The same, the inputs written with printf. */
-void run_checkf(run_context *context, const char *domain, const char *op, int32_t version, const char *attributes, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
+void run_checkf(run_context *context, const char *domain, const char *op, int32_t version, const char *attributes,
+                const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* All cases; benchmark cases. */
 void cases_all(run_context *context);
