@@ -57,9 +57,10 @@ static onward_status pack_inputs(ow_plan *plan, ow_step *step, const void **pack
     const uint64_t before = model->packed.primitives;
     status = ow_packed_get(&model->packed, step->kernel, &step->args, i, &packed[i], &made, err);
     plan->primitives += model->packed.primitives - before;
-    if (made && status == ONWARD_OK && step->node->inputs[i]->constant->mapped &&
+    const ow_const *const constant = step->node->inputs[i]->constant;
+    if (made && status == ONWARD_OK && constant->mapped && step->args.in[i]->data == constant->data &&
         model->packed.entries[model->packed.count - 1].packed.replaces_source)
-      ow_pages_release(step->args.in[i]->data, step->args.in[i]->bytes);
+      ow_pages_release(constant->data, constant->bytes);
     ow_mutex_unlock(&model->lock);
   }
   return status;
@@ -269,7 +270,7 @@ static onward_status place_segment(ow_plan *plan, ow_segment *segment, ow_arena 
   }
   for (size_t v = 0; v < value_count; v++)
     p.item_of[v] = OW_NO_ALIAS;
-  const uint32_t end = segment->step_count ? (uint32_t)segment->step_count - 1 : 0;
+  const uint32_t end = (uint32_t)segment->step_count; /* past the last step, so that not even that one writes over it */
   for (uint32_t s = 0; s < segment->step_count; s++) {
     ow_step *const step = &segment->steps[s];
     for (size_t o = 0; o < step->node->output_count; o++)

@@ -88,7 +88,8 @@ onward_status onward_model_plan(onward_model *model, const onward_input_shape *s
   *info = (onward_plan_info){.planned_bytes = plan->segments[0].arena_bytes,
                              .live_bytes = plan->segments[0].live_bytes,
                              .weight_bytes = weight_bytes(plan),
-                             .steps = plan->segments[0].step_count};
+                             .steps = plan->segments[0].step_count,
+                             .waiting_nodes = plan->node_count - plan->segments[0].end_node};
   onward_session_free(session);
   return ONWARD_OK;
 }

@@ -31,12 +31,11 @@ void ow_variant_free(const ow_allocator *a, ow_variant *variant) {
 
 static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *explain, onward_error *err) {
   OW_TRY(ow_infer_graph(graph, err));
-  ow_pass_context context = {
-      .graph = graph,
-      .registry = model->registry,
-      .fold_bytes = model->options.limits.fold_bytes ? model->options.limits.fold_bytes : (uint64_t)64 << 20,
-      .explain = explain,
-      .err = err};
+  ow_pass_context context = {.graph = graph,
+                             .registry = model->registry,
+                             .fold_bytes = model->options.limits.fold_bytes,
+                             .explain = explain,
+                             .err = err};
   const ow_pass_options options = {.none = model->options.no_passes,
                                    .disabled = model->options.disabled_passes,
                                    .stop_after = model->options.stop_after_pass};
@@ -146,11 +145,13 @@ onward_status onward_model_metadata(const onward_model *model, size_t index, con
 
 static onward_status read_options(onward_model *model, const onward_model_options *options, onward_error *err) {
   model->options = onward_model_options_default();
+  model->options.limits = ow_limits_fill(&model->options.limits);
   if (!options)
     return ONWARD_OK;
   if (options->struct_size == 0)
     return ow_fail(err, ONWARD_ARGUMENT, "options.struct_size is 0: start from onward_model_options_default()");
   memcpy(&model->options, options, options->struct_size < sizeof *options ? options->struct_size : sizeof *options);
+  model->options.limits = ow_limits_fill(&model->options.limits);
   if (model->options.precision != ONWARD_PRECISION_F32)
     return ow_fail(err, ONWARD_UNSUPPORTED, "precision bf16 and auto are not built yet; use f32");
   if (model->options.disabled_passes) {

@@ -1,15 +1,23 @@
 #include "runtime/packed.h"
 
+#include <string.h>
+
 void ow_packed_init(ow_packed_cache *cache, const ow_allocator *a) { *cache = (ow_packed_cache){.allocator = a}; }
+
+/* Two constants may share bytes and differ in shape: tied weights, overlapping ranges of one file. */
+static bool same_constant(const ow_const *a, const ow_const *b) {
+  return a->data == b->data && a->dtype == b->dtype && a->rank == b->rank &&
+         memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
+}
 
 onward_status ow_packed_get(ow_packed_cache *cache, const ow_kernel *kernel, const ow_args *a, size_t slot,
                             const void **out, bool *made, onward_error *err) {
   const uint32_t variant = kernel->pack_variant ? kernel->pack_variant(a, slot) : 0;
-  const void *const source = a->in[slot]->data;
+  const ow_const *const source = a->node->inputs[slot]->constant;
   *made = false;
   for (size_t i = 0; i < cache->count; i++) {
     const ow_packed_entry *const e = &cache->entries[i];
-    if (e->source == source && e->pack == kernel->pack && e->variant == variant) {
+    if (same_constant(e->source, source) && e->pack == kernel->pack && e->variant == variant) {
       *out = e->packed.data;
       return ONWARD_OK;
     }

@@ -6,7 +6,7 @@
 #include "graph/op.h"
 
 typedef struct ow_packed_entry {
-  const void *source; /* the constant's bytes: equal pointers are the same weight */
+  const ow_const *source; /* equal bytes, type and dims are the same weight */
   onward_status (*pack)(const ow_args *a, size_t slot, ow_packed *out, onward_error *err);
   uint32_t variant;
   ow_packed packed;

@@ -16,6 +16,8 @@ onward_status onward_session_create(onward_model *model, const onward_session_op
                                     onward_error *err) {
   if (!model || !out)
     return ow_fail(err, ONWARD_ARGUMENT, "onward_session_create needs a model and a place for the session");
+  if (options && options->struct_size == 0)
+    return ow_fail(err, ONWARD_ARGUMENT, "options.struct_size is 0: start from onward_session_options_default()");
   const ow_allocator *const a = model->allocator;
   onward_session *const s = ow_alloc_zero(a, 1, sizeof *s);
   if (!s)
@@ -144,6 +146,18 @@ static void check_input(mismatches *m, const onward_value_info *want, const onwa
     mismatch(m, "input '%s': data is not aligned to its element size", want->name);
 }
 
+static bool within(const void *data, const void *memory, size_t bytes) {
+  return memory && (uintptr_t)data - (uintptr_t)memory < bytes;
+}
+
+static bool is_session_memory(const onward_session *s, const void *data) {
+  bool inside = within(data, s->arena, s->arena_bytes) || within(data, s->copies, s->copies_bytes);
+  for (size_t p = 0; p < s->plan_count && !inside; p++)
+    for (size_t k = 1; k < s->plans[p]->segment_count && !inside; k++)
+      inside = within(data, s->plans[p]->segments[k].memory, s->plans[p]->segments[k].memory_bytes);
+  return inside;
+}
+
 static onward_status take_inputs(onward_session *s, const onward_named_tensor *inputs, size_t count,
                                  onward_error *err) {
   const size_t want = onward_model_input_count(s->model);
@@ -171,6 +185,9 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
     }
     const onward_tensor *const t = &s->given[i]->tensor;
     check_input(&m, &s->model->inputs[i], t);
+    if (t->bytes && t->data && is_session_memory(s, t->data))
+      mismatch(&m, "input '%s' is session memory of the last run, which this run writes to: copy it",
+               s->model->inputs[i].name);
     s->shapes[i].name = s->model->inputs[i].name;
     s->shapes[i].rank = t->rank;
     if (t->rank >= 0 && t->rank <= ONWARD_MAX_RANK)
@@ -195,6 +212,7 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
     if (outputs[k].tensor.data == s->handed[o])
       outputs[k].tensor.data = NULL; /* the same array as in the last run: session memory is wanted again */
   }
+  memset(s->handed, 0, have * sizeof *s->handed); /* from here on an equal address is a new buffer */
   return ONWARD_OK;
 }
 

@@ -23,15 +23,14 @@ onward_status onward_tensor_bytes(onward_dtype dtype, int32_t rank, const int64_
   if (!bytes || (rank > 0 && !dims))
     return ow_fail(err, ONWARD_ARGUMENT, "onward_tensor_bytes: %s is NULL", bytes ? "dims" : "bytes");
   if (ow_dtype(dtype)->bits == 0)
-    return ow_fail(err, ONWARD_ARGUMENT, "onward_tensor_bytes: %d is no element type", (int)dtype);
+    return ow_fail(err, ONWARD_ARGUMENT, "%d is no element type", (int)dtype);
   if (rank < 0 || rank > ONWARD_MAX_RANK)
-    return ow_fail(err, ONWARD_ARGUMENT, "onward_tensor_bytes: rank %d is outside [0,%d]", rank, ONWARD_MAX_RANK);
+    return ow_fail(err, ONWARD_ARGUMENT, "rank %d is outside [0,%d]", rank, ONWARD_MAX_RANK);
   for (int32_t i = 0; i < rank; i++)
     if (dims[i] < 0)
-      return ow_fail(err, ONWARD_ARGUMENT, "onward_tensor_bytes: dimension %d is %lld, want 0 or more", i,
-                     (long long)dims[i]);
+      return ow_fail(err, ONWARD_ARGUMENT, "dimension %d is %lld, want 0 or more", i, (long long)dims[i]);
   if (!ow_tensor_size(dtype, rank, dims, bytes))
-    return ow_fail(err, ONWARD_LIMIT, "onward_tensor_bytes: the size of the tensor overflows");
+    return ow_fail(err, ONWARD_LIMIT, "a tensor of this shape is larger than the address space");
   return ONWARD_OK;
 }
 

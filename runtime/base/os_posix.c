@@ -67,8 +67,8 @@ static onward_status take_file(int fd, const char *path, bool map, uint64_t max_
     return ow_fail(err, ONWARD_IO, "%s: is not a regular file", path);
   const uint64_t size = (uint64_t)st.st_size;
   if (max_bytes && size > max_bytes)
-    return ow_fail(err, ONWARD_LIMIT, "%s: %llu bytes, above the limit %s of %llu", path, (unsigned long long)size,
-                   limit_name, (unsigned long long)max_bytes);
+    return ow_fail(err, ONWARD_LIMIT, "%s: %llu bytes, above the limit %s of %llu (--limit %s=N)", path,
+                   (unsigned long long)size, limit_name, (unsigned long long)max_bytes, limit_name);
   if (size > PTRDIFF_MAX)
     return ow_fail(err, ONWARD_LIMIT, "%s: %llu bytes do not fit the address space", path, (unsigned long long)size);
   if (!map || size == 0)

@@ -91,7 +91,7 @@ static void refuses_what_is_no_file(void **state) {
   assert_string_equal(err.message, "model/pipe: is not a regular file");
   assert_int_equal(ow_file_open("model/weights", true, 3, "file_bytes", &ow_allocator_default, &file, &err),
                    ONWARD_LIMIT);
-  assert_string_equal(err.message, "model/weights: 4 bytes, above the limit file_bytes of 3");
+  assert_string_equal(err.message, "model/weights: 4 bytes, above the limit file_bytes of 3 (--limit file_bytes=N)");
   assert_null(file.data);
 }
 

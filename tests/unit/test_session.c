@@ -204,6 +204,117 @@ static void output_that_is_an_input(void **state) {
   close_graph(&f);
 }
 
+/* The last step may write in place, but not over an output, whether it reads that itself or a view of it. */
+static void outputs_outlive_the_last_step(void **state) {
+  (void)state;
+  for (int view_is_output = 0; view_is_output < 2; view_is_output++) {
+    fixture f;
+    pb g = {0};
+    float a[6] = {1, 2, 3, 4, 5, 6};
+    pb_message(&g, NODE, pb_node("Neg", "a", "negative"));
+    pb_message(&g, NODE, pb_node("Flatten", "negative", "flat"));
+    pb_message(&g, NODE, pb_node("Abs", view_is_output ? "negative" : "flat", "last"));
+    pb_message(&g, INPUT, pb_value("a", F32, "rows columns"));
+    pb_message(&g, OUTPUT, pb_value(view_is_output ? "flat" : "negative", F32, "rows columns"));
+    pb_message(&g, OUTPUT, pb_value("last", F32, "rows columns"));
+    open_graph(&f, g);
+    const onward_named_tensor in[] = {floats("a", a, 2, 3)};
+    onward_named_tensor out[] = {{.name = view_is_output ? "flat" : "negative"}, {.name = "last"}};
+    assert_int_equal(run(&f, in, 1, out, 2), ONWARD_OK);
+    for (int i = 0; i < 6; i++) {
+      assert_true(((const float *)out[0].tensor.data)[i] == -a[i]);
+      assert_true(((const float *)out[1].tensor.data)[i] == a[i]);
+    }
+    close_graph(&f);
+  }
+}
+
+/* What a later segment reads is not written over by the last step of this one. */
+static void values_outlive_their_segment(void **state) {
+  (void)state;
+  fixture f;
+  pb g = {0};
+  float a[4] = {1, -2, 3, -4};
+  pb_message(&g, NODE, pb_node("Neg", "a", "negative"));
+  pb_message(&g, NODE, pb_node("Relu", "negative", "kept"));
+  pb_message(&g, NODE, pb_node("NonZero", "kept", "where"));
+  pb_message(&g, NODE, pb_node("Shape", "where", "count"));
+  pb_message(&g, NODE, pb_node("Abs", "negative", "last"));
+  pb_message(&g, INPUT, pb_value("a", F32, "rows columns"));
+  pb_message(&g, OUTPUT, pb_value("count", I64, "2"));
+  pb_message(&g, OUTPUT, pb_value("last", F32, "rows columns"));
+  open_graph(&f, g);
+  const onward_named_tensor in[] = {floats("a", a, 2, 2)};
+  onward_named_tensor out[] = {{.name = "count"}, {.name = "last"}};
+  assert_int_equal(run(&f, in, 1, out, 2), ONWARD_OK);
+  static const int64_t count[] = {2, 2};
+  assert_memory_equal(out[0].tensor.data, count, sizeof count);
+  for (int i = 0; i < 4; i++)
+    assert_true(((const float *)out[1].tensor.data)[i] == (a[i] < 0 ? -a[i] : a[i]));
+  close_graph(&f);
+}
+
+static void session_memory_is_no_input(void **state) {
+  (void)state;
+  fixture f;
+  float a[6] = {1, 2, 3, 4, 5, 6};
+  open_graph(&f, sums());
+  onward_named_tensor in[] = {floats("a", a, 2, 3), floats("b", a, 2, 3)};
+  onward_named_tensor out[] = {{.name = "sum"}};
+  assert_int_equal(run(&f, in, 2, out, 1), ONWARD_OK);
+  in[1].tensor.data = out[0].tensor.data;
+  assert_int_equal(run(&f, in, 2, out, 1), ONWARD_INPUT);
+  assert_non_null(strstr(f.err.message, "input 'b' is session memory of the last run"));
+  close_graph(&f);
+}
+
+/* One range of a file under two shapes: two weights, though their bytes are the same. */
+static void weights_that_share_bytes(void **state) {
+  (void)state;
+  enum { ROWS = 160, COLUMNS = 128 };
+  fixture f;
+  pb g = {0};
+  char data_path[] = "/tmp/onward_data_XXXXXX";
+  const int file = mkstemp(data_path);
+  static float w[ROWS * COLUMNS], a[ROWS], b[COLUMNS];
+  for (int i = 0; i < ROWS * COLUMNS; i++)
+    w[i] = (float)(i % 7) - 3;
+  for (int i = 0; i < ROWS; i++)
+    a[i] = (float)(i % 5) - 2;
+  for (int i = 0; i < COLUMNS; i++)
+    b[i] = (float)(i % 3) - 1;
+  assert_true(file >= 0);
+  assert_int_equal(write(file, w, sizeof w), sizeof w);
+  (void)close(file);
+  static const int64_t tall[] = {ROWS, COLUMNS}, wide[] = {COLUMNS, ROWS};
+  pb_message(&g, 5, pb_external("tall", F32, tall, 2, strrchr(data_path, '/') + 1, "0", NULL));
+  pb_message(&g, 5, pb_external("wide", F32, wide, 2, strrchr(data_path, '/') + 1, "0", NULL));
+  pb_message(&g, NODE, pb_node("MatMul", "a tall", "first"));
+  pb_message(&g, NODE, pb_node("MatMul", "b wide", "second"));
+  pb_message(&g, INPUT, pb_value("a", F32, "1 160"));
+  pb_message(&g, INPUT, pb_value("b", F32, "1 128"));
+  pb_message(&g, OUTPUT, pb_value("first", F32, "1 128"));
+  pb_message(&g, OUTPUT, pb_value("second", F32, "1 160"));
+  open_graph(&f, g);
+  const onward_named_tensor in[] = {floats("a", a, 1, ROWS), floats("b", b, 1, COLUMNS)};
+  onward_named_tensor out[] = {{.name = "first"}, {.name = "second"}};
+  assert_int_equal(run(&f, in, 2, out, 2), ONWARD_OK);
+  for (int c = 0; c < COLUMNS; c++) {
+    float want = 0; /* small integers: exact in any order */
+    for (int r = 0; r < ROWS; r++)
+      want += a[r] * w[r * COLUMNS + c];
+    assert_true(((const float *)out[0].tensor.data)[c] == want);
+  }
+  for (int c = 0; c < ROWS; c++) {
+    float want = 0;
+    for (int r = 0; r < COLUMNS; r++)
+      want += b[r] * w[r * ROWS + c];
+    assert_true(((const float *)out[1].tensor.data)[c] == want);
+  }
+  close_graph(&f);
+  (void)unlink(data_path);
+}
+
 static void missing_operators_are_listed(void **state) {
   (void)state;
   char path[] = "/tmp/onward_session_XXXXXX";
@@ -238,9 +349,11 @@ static void state_answers_unsupported(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(hands_out_what_is_wanted),  cmocka_unit_test(names_every_mismatch_at_once),
-      cmocka_unit_test(names_that_do_not_hold),    cmocka_unit_test(shapes_that_wait_for_data),
-      cmocka_unit_test(output_that_is_an_input),   cmocka_unit_test(missing_operators_are_listed),
+      cmocka_unit_test(hands_out_what_is_wanted),     cmocka_unit_test(names_every_mismatch_at_once),
+      cmocka_unit_test(names_that_do_not_hold),       cmocka_unit_test(shapes_that_wait_for_data),
+      cmocka_unit_test(output_that_is_an_input),      cmocka_unit_test(outputs_outlive_the_last_step),
+      cmocka_unit_test(values_outlive_their_segment), cmocka_unit_test(session_memory_is_no_input),
+      cmocka_unit_test(weights_that_share_bytes),     cmocka_unit_test(missing_operators_are_listed),
       cmocka_unit_test(state_answers_unsupported),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,8 @@ static const char help[] =
     "                           well: bytes for activations and workspaces (planned), the least any plan could do "
     "(live), and weights\n"
     "  --json                   "
-    "{\"supported\",\"inputs\",\"outputs\",\"planned_bytes\",\"live_bytes\",\"weight_bytes\",\"steps\"}, or\n"
+    "{\"supported\",\"inputs\",\"outputs\",\"planned_bytes\",\"live_bytes\",\"weight_bytes\",\"steps\",\"waiting_"
+    "nodes\"}, or\n"
     "                           {\"supported\":false,\"error\"}\n"
     "\n"
     "Everything that is not supported is named at once; the exit code is 1 then.\n"
@@ -66,7 +67,7 @@ static int check_model(ow_work *work, const void *options, onward_error *err) {
     return report_failure(work, o, err);
   const ow_signature *const s = &work->signature;
   ow_shapes shapes = ow_shapes_none(s, &work->scratch);
-  onward_plan_info plan = {0, 0, 0, 0};
+  onward_plan_info plan = {0};
   if (!ow_shapes_parse(s, &o->shapes, &shapes, &work->scratch, err))
     return ow_cmd_report(err);
   const bool planned = ow_shapes_derive(s, &shapes);
@@ -84,6 +85,9 @@ static int check_model(ow_work *work, const void *options, onward_error *err) {
       printf("planned_bytes %llu\nlive_bytes    %llu\nweight_bytes  %llu\nsteps         %llu\n",
              (unsigned long long)plan.planned_bytes, (unsigned long long)plan.live_bytes,
              (unsigned long long)plan.weight_bytes, (unsigned long long)plan.steps);
+    if (plan.waiting_nodes)
+      printf("%llu more nodes wait for data: their shapes depend on values, their bytes are not counted\n",
+             (unsigned long long)plan.waiting_nodes);
     return OW_EXIT_OK;
   }
   ow_json json = {.out = {.scratch = &work->scratch}};
@@ -96,6 +100,7 @@ static int check_model(ow_work *work, const void *options, onward_error *err) {
     ow_json_count(&json, "live_bytes", plan.live_bytes);
     ow_json_count(&json, "weight_bytes", plan.weight_bytes);
     ow_json_count(&json, "steps", plan.steps);
+    ow_json_count(&json, "waiting_nodes", plan.waiting_nodes);
   }
   ow_json_close(&json, '}');
   ow_json_print(&json);

@@ -229,6 +229,7 @@ typedef struct onward_plan_info {
   uint64_t live_bytes;    /* the largest sum of bytes live at any step: what no planner can go below */
   uint64_t weight_bytes;  /* constants of the graph as it will run */
   uint64_t steps;
+  uint64_t waiting_nodes; /* nodes not planned yet, because their shapes depend on data; the bytes leave them out */
 } onward_plan_info;
 
 /* Plan for the given input shapes without running. Errors: INPUT, MODEL, UNSUPPORTED, LIMIT, MEMORY. */
@@ -269,6 +270,7 @@ ONWARD_API onward_run_options onward_run_options_default(void);
 /* Run. inputs: each input of the model once, by name, borrowed for the call. outputs: name says which output is wanted; only
  * what is wanted is computed. tensor.data == NULL (or what the last run put there) asks for session memory, valid until the next
  * run or free; otherwise it is the caller's buffer of tensor.bytes bytes, which must be large enough. On success dtype, rank, dims, bytes and data are set.
+ * An input must not be session memory of an earlier run: copy it.
  * Errors: INPUT (every mismatch at once), DATA, CANCELLED, MEMORY, LIMIT. After a failure the session can be used again. */
 ONWARD_API onward_status onward_session_run(onward_session *session, const onward_named_tensor *inputs,
                                             size_t input_count, onward_named_tensor *outputs, size_t output_count,
