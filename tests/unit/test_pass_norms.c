@@ -154,11 +154,46 @@ static void skipnorm_needs_one_shape(void **state) {
   residual(false, false, 0);
 }
 
+/* The sum as a graph output, both operands the same value, another axis, an RMS norm with its own epsilon. */
+static void skipnorm_variants(void **state) {
+  (void)state;
+  static const struct {
+    const char *norm;
+    int32_t version;
+    int64_t axis;
+    bool twice, output;
+    size_t want;
+  } cases[] = {{"LayerNormalization", 17, -1, false, true, 1},
+               {"LayerNormalization", 17, -1, true, false, 1},
+               {"LayerNormalization", 17, 1, false, false, 0},
+               {"RMSNormalization", 23, -1, false, true, 1},
+               {"RMSNormalization", 23, 1, false, false, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    bench b;
+    bench_open(&b);
+    const bool last = cases[i].axis == -1;
+    ow_value *const x = bench_input(&b, "x", ONWARD_FLOAT32, BENCH_DIMS(-1, 3, WIDTH));
+    ow_value *const skip = bench_input(&b, "skip", ONWARD_FLOAT32, BENCH_DIMS(-1, 3, WIDTH));
+    ow_value *const sum = bench_node(&b, "Add", 14, x, cases[i].twice ? x : skip, NULL);
+    ow_value *const scale = last ? bench_weight(&b, BENCH_DIMS(WIDTH)) : bench_weight(&b, BENCH_DIMS(3, WIDTH));
+    ow_value *const y = bench_node(&b, cases[i].norm, cases[i].version, sum, scale, NULL);
+    assert_true(ow_node_add_int(bench_last(&b), "axis", cases[i].axis));
+    assert_true(ow_node_add_float(bench_last(&b), "epsilon", 0.25f));
+    if (cases[i].output)
+      bench_output(&b, sum);
+    bench_output(&b, y);
+    bench_all(&b, (int64_t[]){2});
+    assert_int_equal(bench_count(&b, "onward::SkipNorm"), cases[i].want);
+    bench_close(&b);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(layernorm_fuses),         cmocka_unit_test(layernorm_without_weights),
-      cmocka_unit_test(layernorm_keeps_epsilon), cmocka_unit_test(layernorm_mutants_stay),
-      cmocka_unit_test(rmsnorm_fuses),           cmocka_unit_test(rmsnorm_mutants_stay),
-      cmocka_unit_test(skipnorm_fuses),          cmocka_unit_test(skipnorm_needs_one_shape)};
+      cmocka_unit_test(skipnorm_variants),         cmocka_unit_test(layernorm_fuses),
+      cmocka_unit_test(layernorm_without_weights), cmocka_unit_test(layernorm_keeps_epsilon),
+      cmocka_unit_test(layernorm_mutants_stay),    cmocka_unit_test(rmsnorm_fuses),
+      cmocka_unit_test(rmsnorm_mutants_stay),      cmocka_unit_test(skipnorm_fuses),
+      cmocka_unit_test(skipnorm_needs_one_shape)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
