@@ -38,7 +38,7 @@ static void tensor_bytes(void **state) {
   onward_error err;
   bytes = 77;
   assert_int_equal(onward_tensor_bytes(ONWARD_FLOAT32, 2, negative, &bytes, &err), ONWARD_ARGUMENT);
-  assert_string_equal(err.message, "onward_tensor_bytes: dimension 1 is -1, want 0 or more");
+  assert_string_equal(err.message, "dimension 1 is -1, want 0 or more");
   assert_int_equal(onward_tensor_bytes(ONWARD_FLOAT32, 3, huge, &bytes, &err), ONWARD_LIMIT); /* even with a zero dim */
   assert_int_equal(onward_tensor_bytes(ONWARD_FLOAT32, 1, wide, &bytes, &err), ONWARD_LIMIT);
   assert_int_equal(onward_tensor_bytes(ONWARD_UNDEFINED, 0, NULL, &bytes, &err), ONWARD_ARGUMENT);
