@@ -238,10 +238,6 @@ bool ow_plan_rebind(ow_plan *plan, const onward_input_shape *shapes) {
     return false;
   memset(plan->changed, 0, g->value_count * sizeof *plan->changed);
   forget_shape_constants(plan);
-  for (size_t i = 0; i < g->value_count; i++) {
-    if (g->values[i] && g->values[i]->constant)
-      plan->next_types[i] = plan->types[i];
-  }
   bind_inputs(plan, shapes, plan->next_types);
   ow_arena_reset(&plan->next_elems);
   plan->walk_elems = &plan->next_elems;

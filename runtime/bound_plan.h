@@ -103,7 +103,7 @@ void ow_segment_destroy_steps(ow_segment *segment);
 bool ow_segment_reprepare(ow_plan *plan, ow_segment *segment);
 /* Set tensors[v] from types[v]; false: too large for the address space. */
 bool ow_plan_set_tensor(ow_plan *plan, uint32_t value);
-/* The text of a refusal for every kernel of node that was not taken, for dumps. */
-const ow_kernel *ow_choose_kernel(const onward_model *model, const ow_args *args, size_t *choice, ow_why *why);
+/* Whether kernel `index` of the node's row may run it; why says why not. */
+bool ow_kernel_accepts(const onward_model *model, const ow_args *args, size_t index, ow_why *why);
 
 #endif

@@ -14,32 +14,22 @@ bool ow_plan_set_tensor(ow_plan *plan, uint32_t value) {
   return ow_tensor_size(t->dtype, t->rank, t->dims, &t->bytes);
 }
 
-const ow_kernel *ow_choose_kernel(const onward_model *model, const ow_args *args, size_t *choice, ow_why *why) {
-  const ow_kernel *const *const list = args->node->op->kernels;
+bool ow_kernel_accepts(const onward_model *model, const ow_args *args, size_t index, ow_why *why) {
+  const ow_kernel *const kernel = args->node->op->kernels[index];
   why->text[0] = '\0';
-  for (size_t k = *choice; list[k]; k++) {
-    *choice = k;
-    why->text[0] = '\0';
-    if (model->options.reference && list[k + 1])
-      (void)ow_refuse(why, "only reference kernels are wanted");
-    else if ((list[k]->cpu & ow_cpu_flags()) != list[k]->cpu)
-      (void)ow_refuse(why, "this CPU lacks what it needs");
-    else if (!list[k]->supports || list[k]->supports(args, why))
-      return list[k];
-  }
-  return NULL;
+  if (model->options.reference && args->node->op->kernels[index + 1])
+    return ow_refuse(why, "only reference kernels are wanted");
+  if ((kernel->cpu & ow_cpu_flags()) != kernel->cpu)
+    return ow_refuse(why, "this CPU lacks what it needs");
+  return !kernel->supports || kernel->supports(args, why);
 }
 
+/* The first that accepts; NULL: none, and why is what the last one said. */
 static const ow_kernel *choose(const ow_plan *plan, const ow_args *args, ow_why *why) {
-  ow_why last = {""};
-  for (size_t k = 0; args->node->op->kernels[k]; k++) {
-    const ow_kernel *const found = ow_choose_kernel(plan->model, args, &k, why);
-    if (found)
-      return found;
-    if (why->text[0])
-      last = *why;
-  }
-  *why = last;
+  why->text[0] = '\0';
+  for (size_t k = 0; args->node->op->kernels[k]; k++)
+    if (ow_kernel_accepts(plan->model, args, k, why))
+      return args->node->op->kernels[k];
   return NULL;
 }
 
@@ -176,9 +166,6 @@ bool ow_segment_reprepare(ow_plan *plan, ow_segment *segment) {
     if (!changed)
       continue;
     ow_why why;
-    size_t choice = 0;
-    while (step->node->op->kernels[choice] != step->kernel)
-      choice++;
     if (step->kernel->supports && !step->kernel->supports(&step->args, &why))
       return false;
     if (!step->kernel->prepare)

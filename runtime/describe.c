@@ -111,21 +111,11 @@ static const ow_plan_item *item_of(const ow_segment *segment, uint32_t value) {
 }
 
 static void refusals_text(const onward_model *model, const ow_step *step, ow_out *out) {
-  ow_why why;
-  for (size_t k = 0; step->node->op->kernels[k] && step->node->op->kernels[k] != step->kernel; k++) {
-    size_t at = k;
-    (void)ow_choose_kernel(model, &step->args, &at, &why);
-    if (at > k) { /* stopped at a later one: ask for this one alone */
-      const ow_kernel *const kernel = step->node->op->kernels[k];
-      why.text[0] = '\0';
-      if (model->options.reference)
-        (void)ow_refuse(&why, "only reference kernels are wanted");
-      else if ((kernel->cpu & ow_cpu_flags()) != kernel->cpu)
-        (void)ow_refuse(&why, "this CPU lacks what it needs");
-      else if (kernel->supports)
-        (void)kernel->supports(&step->args, &why);
-    }
-    ow_out_printf(out, "       not %s: %s\n", step->node->op->kernels[k]->name, why.text);
+  const ow_kernel *const *const kernels = step->node->op->kernels;
+  for (size_t k = 0; kernels[k] && kernels[k] != step->kernel; k++) {
+    ow_why why;
+    (void)ow_kernel_accepts(model, &step->args, k, &why);
+    ow_out_printf(out, "       not %s: %s\n", kernels[k]->name, why.text);
   }
 }
 
