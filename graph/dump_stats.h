@@ -5,7 +5,7 @@
 #include "base/text_out.h"
 #include "graph/graph.h"
 
-#define OW_DTYPE_COUNT (ONWARD_FLOAT4E2M1 + 1)
+#define OW_DTYPE_COUNT (ONWARD_INT2 + 1)
 
 /* Nodes of one operator. */
 typedef struct ow_op_count {

@@ -20,8 +20,9 @@ OW_INT_OP(prelu, x < 1 && x != 0 ? (uint64_t)x * (uint64_t)y : (uint64_t)x)
 OW_INT_OP(bit_and, x &y)
 OW_INT_OP(bit_or, x | y)
 OW_INT_OP(bit_xor, x ^ y)
+/* An amount that is negative or not below the width shifts everything out; to the right the sign stays. */
 OW_INT_OP(shift_left, (uint64_t)y >= 8 * sizeof x ? 0 : (uint64_t)x << (uint64_t)y)
-OW_INT_OP(shift_right, (uint64_t)y >= 8 * sizeof x ? 0 : (uint64_t)x >> (uint64_t)y)
+OW_INT_OP(shift_right, (uint64_t)y < 8 * sizeof x ? x >> y : OW_IS_SIGNED(x) && signs_differ((int64_t)x, 0) ? -1 : 0)
 
 static double d_add(double x, double y) { return x + y; }
 static double d_sub(double x, double y) { return x - y; }
@@ -30,6 +31,10 @@ static double d_div(double x, double y) { return x / y; }
 static double d_prelu(double x, double y) { return x < 0 ? x * y : x; }
 static double d_pow(double x, double y) { return pow(x, y); }
 static double d_fmod(double x, double y) { return fmod(x, y); }
+static double d_mod(double x, double y) { /* has the sign of y */
+  const double r = fmod(x, y);
+  return r < 0 || r > 0 ? (signbit(r) != signbit(y) ? r + y : r) : isnan(r) ? r : copysign(0.0, y);
+}
 
 /* ---- the loop ------------------------------------------------------------------------------------------------------------ */
 
@@ -175,7 +180,7 @@ static onward_status infer_bit_xor(ow_infer *c) { return ow_infer_binary(c, OW_T
 
 static onward_status infer_mod(ow_infer *c) {
   OW_TRY(ow_infer_binary(c, OW_TYPES_NUMERIC, elem_mod));
-  if (ow_is_float(c->in[0].dtype) && ow_node_int(c->node, "fmod", 0) == 0)
+  if (c->node->version < 28 && ow_is_float(c->in[0].dtype) && ow_node_int(c->node, "fmod", 0) == 0)
     return ow_infer_fail(c, ONWARD_MODEL, "elements of type %s need attribute 'fmod' to be 1",
                          onward_dtype_name(c->in[0].dtype));
   return ONWARD_OK;
@@ -209,11 +214,25 @@ static onward_status infer_prelu(ow_infer *c) {
   return ow_infer_same(c, 0, 0);
 }
 
+/* Before opset 7 the slope is one number or one per channel, axis 1. */
+static int32_t channel_axis(int32_t rank) { return rank > 1 ? 1 : 0; }
+
+static onward_status infer_prelu_channel(ow_infer *c) {
+  OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_alike(c, 0, 1));
+  OW_TRY(ow_infer_rank(c, 0, 1, ONWARD_MAX_RANK));
+  OW_TRY(ow_infer_rank(c, 1, 0, 1));
+  const ow_shape *x = &c->in[0].shape, *slope = &c->in[1].shape;
+  if (x->rank > 0 && slope->rank == 1 && !ow_dim_is(slope->dims[0], 1))
+    OW_TRY(ow_infer_equal(c, slope->dims[0], x->dims[channel_axis(x->rank)], "slopes and channels"));
+  return ow_infer_same(c, 0, 0);
+}
+
 static onward_status infer_shift(ow_infer *c) {
   const char *way = ow_node_string(c->node, "direction", "");
   if (strcmp(way, "LEFT") != 0 && strcmp(way, "RIGHT") != 0)
     return ow_infer_fail(c, ONWARD_MODEL, "attribute 'direction': want LEFT or RIGHT, got '%s'", way);
-  return ow_infer_binary(c, OW_TYPES_UNSIGNED, NULL);
+  return ow_infer_binary(c, c->node->version < 28 ? OW_TYPES_UNSIGNED : OW_TYPES_INT, NULL);
 }
 
 /* ---- kernels ------------------------------------------------------------------------------------------------------------- */
@@ -242,7 +261,8 @@ static onward_status run_div(const ow_args *a, void *state, onward_error *err) {
 static onward_status run_mod(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   OW_TRY(check_divisor(a, err));
-  return ow_run_binary(a, ow_node_int(a->node, "fmod", 0) ? mod_c_rows : mod_floor_rows, d_fmod);
+  const bool c_sign = ow_node_int(a->node, "fmod", 0) != 0;
+  return ow_run_binary(a, c_sign ? mod_c_rows : mod_floor_rows, c_sign ? d_fmod : d_mod);
 }
 
 /* By squaring, wrapping. A negative exponent gives the real power truncated: 0 unless the base is 1 or -1. */
@@ -294,6 +314,18 @@ RUN(add, add_rows, d_add)
 RUN(sub, sub_rows, d_sub)
 RUN(mul, mul_rows, d_mul)
 RUN(prelu, prelu_rows, d_prelu)
+static onward_status run_prelu_channel(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  const onward_tensor *x = a->in[0];
+  onward_tensor slope = *a->in[1]; /* its one dim moves to the channel's place */
+  slope.rank = x->rank - channel_axis(x->rank);
+  for (int32_t d = 0; d < slope.rank; d++)
+    slope.dims[d] = d == 0 ? ow_count(a->in[1]) : 1;
+  const onward_tensor *const in[] = {x, &slope};
+  ow_args with = *a;
+  with.in = in;
+  return ow_run_binary(&with, prelu_rows, d_prelu);
+}
 RUN(bit_and, bit_and_rows, NULL)
 RUN(bit_or, bit_or_rows, NULL)
 RUN(bit_xor, bit_xor_rows, NULL)
@@ -304,6 +336,7 @@ KERNEL(div)
 KERNEL(mod)
 KERNEL(pow)
 KERNEL(prelu)
+KERNEL(prelu_channel)
 KERNEL(bit_and)
 KERNEL(bit_or)
 KERNEL(bit_xor)
@@ -338,6 +371,7 @@ const ow_op ow_ops_binary[] = {
     ROW("Div", 7, 0, NULL, infer_div, div, 0, same_place),
     ROW("Pow", 1, 6, consumed_attrs, infer_pow, pow, 0, first_place),
     ROW("Pow", 7, 0, NULL, infer_pow, pow, 0, first_place),
+    ROW("PRelu", 1, 6, consumed_attrs, infer_prelu_channel, prelu_channel, 0, first_place),
     ROW("PRelu", 7, 0, NULL, infer_prelu, prelu, 0, first_place),
     ROW("Mod", 10, 0, fmod_attrs, infer_mod, mod, 0, same_place),
     ROW("BitShift", 11, 0, direction_attrs, infer_shift, shift, 0, same_place),

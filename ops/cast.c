@@ -1,11 +1,11 @@
-/* Cast and CastLike between all numeric types. Integers wrap; floats to integers truncate and saturate, NaN gives 0; anything not
- * zero is true; halves and 8-bit floats round to nearest even. */
+/* Cast and CastLike between all numeric types, and BitCast. Integers wrap; floats to integers truncate, and saturate or, below a
+ * byte, wrap; NaN gives 0; anything not zero is true; small floats round to nearest even, float8e8m0 as its attribute says. */
 #include <inttypes.h>
 
 #include "ops/op_help.h"
 
-#define TYPES_4BIT (OW_BIT(ONWARD_UINT4) | OW_BIT(ONWARD_INT4))
-#define TYPES_CAST (OW_TYPES_NUMERIC | OW_TYPES_FLOAT8 | OW_BIT(ONWARD_BOOL) | TYPES_4BIT)
+#define TYPES_CAST \
+  (OW_TYPES_NUMERIC | OW_TYPES_FLOAT8 | OW_BIT(ONWARD_FLOAT8E8M0) | OW_BIT(ONWARD_BOOL) | OW_TYPES_BELOW_BYTE)
 
 /* ---- inference ----------------------------------------------------------------------------------------------------------- */
 
@@ -22,6 +22,9 @@ static bool elem_cast(const ow_infer *c, const ow_dim *in, ow_dim *out) {
 }
 
 static onward_status infer_to(ow_infer *c, onward_dtype to) {
+  const char *mode = ow_node_string(c->node, "round_mode", "up");
+  if (strcmp(mode, "up") != 0 && strcmp(mode, "down") != 0 && strcmp(mode, "nearest") != 0)
+    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'round_mode': want up, down or nearest, got '%s'", mode);
   if (!ow_infer_has(c, 0) || c->in[0].kind != OW_VALUE_TENSOR)
     return ow_infer_fail(c, ONWARD_MODEL, "input 0: want a tensor");
   const onward_dtype from = c->in[0].dtype;
@@ -46,7 +49,7 @@ static onward_status infer_to(ow_infer *c, onward_dtype to) {
 
 static onward_status infer_cast(ow_infer *c) {
   const int64_t to = ow_node_int(c->node, "to", 0);
-  if (to <= 0 || to > ONWARD_FLOAT4E2M1)
+  if (to <= 0 || to > ONWARD_INT2)
     return ow_infer_fail(c, ONWARD_MODEL, "attribute 'to': %" PRId64 " is no element type", to);
   return infer_to(c, (onward_dtype)to);
 }
@@ -69,12 +72,33 @@ static onward_status infer_cast_by_name(ow_infer *c) {
 
 static onward_status infer_cast_like(ow_infer *c) { return infer_to(c, c->in[1].dtype); }
 
+/* The bits stay, the type changes; the specification wants types of one width. */
+static onward_status infer_bit_cast(ow_infer *c) {
+  const int64_t to = ow_node_int(c->node, "to", 0);
+  if (to <= 0 || to > ONWARD_INT2 || to == ONWARD_STRING)
+    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'to': %" PRId64 " is no element type that has bits", to);
+  OW_TRY(ow_infer_types(c, 0, OW_TYPES_VIEWABLE));
+  const ow_dtype_info *const from = ow_dtype(c->in[0].dtype), *const target = ow_dtype((onward_dtype)to);
+  if (from->bits != target->bits)
+    return ow_infer_fail(c, ONWARD_MODEL, "%s and %s are of %d and %d bits", from->name, target->name, from->bits,
+                         target->bits);
+  return ow_infer_same_shape(c, 0, 0, (onward_dtype)to);
+}
+
 /* ---- kernel -------------------------------------------------------------------------------------------------------------- */
+
+typedef enum rounding { ROUND_UP, ROUND_DOWN, ROUND_NEAREST } rounding;
 
 typedef struct cast_job {
   const onward_tensor *in, *out;
   bool saturate;
+  rounding round; /* to float8e8m0 */
 } cast_job;
+
+static rounding rounding_of(const ow_node *node) {
+  const char *mode = ow_node_string(node, "round_mode", "up");
+  return strcmp(mode, "down") == 0 ? ROUND_DOWN : strcmp(mode, "nearest") == 0 ? ROUND_NEAREST : ROUND_UP;
+}
 
 static inline int64_t i64_from_f32(float x) {
   return x >= 0x1p63f ? INT64_MAX : x < -0x1p63f ? INT64_MIN : x == x ? (int64_t)x : 0;
@@ -123,17 +147,6 @@ static bool cast_common(const cast_job *j, int64_t begin, int64_t end) {
   return false;
 }
 
-/* Two to a byte, the first in the low half. */
-static int64_t get_4bit(onward_dtype dtype, const void *data, int64_t i) {
-  const int value = ((const uint8_t *)data)[i / 2] >> (i % 2 ? 4 : 0) & 15;
-  return dtype == ONWARD_INT4 && value > 7 ? value - 16 : value;
-}
-static void set_4bit(void *data, int64_t i, int64_t value) {
-  uint8_t *const byte = (uint8_t *)data + i / 2;
-  const uint8_t half = (uint8_t)(value & 15);
-  *byte = (uint8_t)(i % 2 ? (*byte & 15) | half << 4 : half);
-}
-
 /* Without saturation, what is too large becomes infinity where the format has one and NaN elsewhere. */
 static void set_unsaturated(onward_dtype to, void *data, int64_t i, double value) {
   const double size = fabs(value);
@@ -144,10 +157,21 @@ static void set_unsaturated(onward_dtype to, void *data, int64_t i, double value
     over = size >= 248;
   else if (to == ONWARD_FLOAT8E5M2 || to == ONWARD_FLOAT8E5M2FNUZ)
     over = size >= 61440;
+  else if (to == ONWARD_FLOAT8E8M0)
+    over = size > 0x1p127 || !(value > 0);
   if (over && to == ONWARD_FLOAT8E5M2)
     ((uint8_t *)data)[i] = value < 0 ? 0xfc : 0x7c;
   else
-    ow_set_f64(to, data, i, over ? (double)NAN : value);
+    ow_set_f64(to, data, i, over ? copysign((double)NAN, value) : value);
+}
+
+/* The power of two that stands for value when it is not rounded up. */
+static double power_of_two(rounding mode, double value) {
+  if (mode == ROUND_UP || !isfinite(value) || value <= 0)
+    return value;
+  int exponent;
+  const double m = 2.0 * frexp(value, &exponent); /* value = m * 2^(exponent - 1) with m in [1, 2) */
+  return ldexp(mode == ROUND_NEAREST && m >= 1.5 ? 2.0 : 1.0, exponent - 1);
 }
 
 static void cast_range(void *context, int64_t begin, int64_t end) {
@@ -155,45 +179,49 @@ static void cast_range(void *context, int64_t begin, int64_t end) {
   const onward_dtype from = j->in->dtype, to = j->out->dtype;
   if (cast_common(j, begin, end))
     return;
-  const bool from_4bit = (TYPES_4BIT & OW_BIT(from)) != 0, to_4bit = (TYPES_4BIT & OW_BIT(to)) != 0;
-  const bool from_int = from_4bit || ow_is_int(from) || from == ONWARD_BOOL;
-  const bool to_int = to_4bit || ow_is_int(to) || to == ONWARD_BOOL;
+  const bool whole = ow_dtype(from)->kind != OW_KIND_FLOAT && ow_dtype(to)->kind != OW_KIND_FLOAT;
   for (int64_t n = begin; n < end; n++) {
-    if (from_int && to_int) {
-      const int64_t value = from_4bit ? get_4bit(from, j->in->data, n) : ow_get_i64(from, j->in->data, n);
-      if (to_4bit)
-        set_4bit(j->out->data, n, value);
-      else
-        ow_set_i64(to, j->out->data, n, value);
+    if (whole) {
+      ow_set_i64(to, j->out->data, n, ow_get_i64(from, j->in->data, n));
       continue;
     }
-    const double value = from_4bit ? (double)get_4bit(from, j->in->data, n) : ow_get_f64(from, j->in->data, n);
-    if (to_4bit) {
-      const double low = to == ONWARD_INT4 ? -8 : 0, high = to == ONWARD_INT4 ? 7 : 15;
-      const double near = rint(value);
-      set_4bit(j->out->data, n, isnan(near) ? 0 : (int64_t)(near < low ? low : near > high ? high : near));
-    } else if (j->saturate) {
+    double value = ow_get_f64(from, j->in->data, n);
+    if (to == ONWARD_FLOAT8E8M0)
+      value = power_of_two(j->round, value);
+    if (j->saturate)
       ow_set_f64(to, j->out->data, n, value);
-    } else {
+    else
       set_unsaturated(to, j->out->data, n, value);
-    }
   }
 }
 
 static onward_status run_cast(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   const onward_tensor *in = a->in[0], *out = a->out[0];
-  /* The two 4-bit types differ only in how they are read. */
-  if (in->dtype == out->dtype || ((TYPES_4BIT & OW_BIT(in->dtype)) && (TYPES_4BIT & OW_BIT(out->dtype)))) {
+  if (in->dtype == out->dtype) {
     if (out->data != in->data && out->bytes > 0)
       memmove(out->data, in->data, out->bytes);
     return ONWARD_OK;
   }
-  cast_job j = {in, out, ow_node_int(a->node, "saturate", 1) != 0};
-  ow_parallel_ranges(a->threads, ow_count(in), 16384, cast_range, &j); /* an even grain: threads never share a byte */
+  cast_job j = {in, out, ow_node_int(a->node, "saturate", 1) != 0, rounding_of(a->node)};
+  const bool below = ow_dtype(in->dtype)->bits < 8 || ow_dtype(out->dtype)->bits < 8;
+  /* Bytes that hold several elements may not be split between threads, and an input may be of fewer bits than its output. */
+  const int64_t grain = below && out->data == in->data ? ow_count(in) : 16384;
+  if (ow_count(in) > 0)
+    ow_parallel_ranges(a->threads, ow_count(in), grain, cast_range, &j);
   return ONWARD_OK;
 }
 
+static onward_status run_bit_cast(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  if (a->out[0]->data != a->in[0]->data && a->out[0]->bytes > 0)
+    memcpy(a->out[0]->data, a->in[0]->data, a->out[0]->bytes);
+  return ONWARD_OK;
+}
+
+static const ow_kernel bit_cast_reference = {
+    .name = "bit_cast_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_bit_cast};
+static const ow_kernel *const bit_cast_kernels[] = {&bit_cast_reference, NULL};
 static const ow_kernel cast_reference = {.name = "cast_reference", .run = run_cast};
 static const ow_kernel *const cast_kernels[] = {&cast_reference, NULL};
 static const ow_inplace same_place[] = {{0, 0}};
@@ -201,7 +229,13 @@ static const ow_attr_spec to_name_attrs[] = {{"to", OW_ATTR_STRING, true}, {NULL
 static const ow_attr_spec to_attrs[] = {{"to", OW_ATTR_INT, true}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec to_saturate_attrs[] = {
     {"to", OW_ATTR_INT, true}, {"saturate", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec to_round_attrs[] = {{"to", OW_ATTR_INT, true},
+                                              {"saturate", OW_ATTR_INT, false},
+                                              {"round_mode", OW_ATTR_STRING, false},
+                                              {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec saturate_attrs[] = {{"saturate", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec round_attrs[] = {
+    {"saturate", OW_ATTR_INT, false}, {"round_mode", OW_ATTR_STRING, false}, {NULL, OW_ATTR_NONE, false}};
 
 #define ROW(op, from, to, inputs, spec, infer_fn)                                                                    \
   {                                                                                                                  \
@@ -211,7 +245,24 @@ static const ow_attr_spec saturate_attrs[] = {{"saturate", OW_ATTR_INT, false}, 
   }
 
 const ow_op ow_ops_cast[] = {
-    ROW("Cast", 1, 5, 1, to_name_attrs, infer_cast_by_name),    ROW("Cast", 6, 18, 1, to_attrs, infer_cast),
-    ROW("Cast", 19, 0, 1, to_saturate_attrs, infer_cast),       ROW("CastLike", 15, 18, 2, NULL, infer_cast_like),
-    ROW("CastLike", 19, 0, 2, saturate_attrs, infer_cast_like), {.name = NULL},
+    ROW("Cast", 1, 5, 1, to_name_attrs, infer_cast_by_name),
+    ROW("Cast", 6, 18, 1, to_attrs, infer_cast),
+    ROW("Cast", 19, 23, 1, to_saturate_attrs, infer_cast),
+    ROW("Cast", 24, 0, 1, to_round_attrs, infer_cast),
+    ROW("CastLike", 15, 18, 2, NULL, infer_cast_like),
+    ROW("CastLike", 19, 23, 2, saturate_attrs, infer_cast_like),
+    ROW("CastLike", 24, 0, 2, round_attrs, infer_cast_like),
+    {.domain = "",
+     .name = "BitCast",
+     .since = 26,
+     .min_inputs = 1,
+     .max_inputs = 1,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = to_attrs,
+     .infer = infer_bit_cast,
+     .inplace = same_place,
+     .inplace_count = 1,
+     .kernels = bit_cast_kernels},
+    {.name = NULL},
 };

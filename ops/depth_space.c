@@ -9,15 +9,15 @@ static onward_status check(ow_infer *c, int64_t *block) {
   *block = ow_node_int(c->node, "blocksize", 0);
   if (*block < 1 || *block > INT32_MAX)
     return ow_infer_fail(c, ONWARD_MODEL, "attribute 'blocksize' is %" PRId64, *block);
+  const char *mode = ow_node_string(c->node, "mode", "DCR");
+  if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0)
+    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'mode': want DCR or CRD, got '%s'", mode);
   return ONWARD_OK;
 }
 
 static onward_status infer_depth_to_space(ow_infer *c) {
   int64_t block;
   OW_TRY(check(c, &block));
-  const char *mode = ow_node_string(c->node, "mode", "DCR");
-  if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0)
-    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'mode': want DCR or CRD, got '%s'", mode);
   const ow_shape *in = &c->in[0].shape;
   const ow_dim unknown = ow_dim_unknown(), by = ow_dim_const(block);
   if (in->rank < 0)
@@ -58,10 +58,13 @@ static void permute(const ow_args *a, const int64_t split[6], const int perm[6])
   ow_copy_strided(a->out[0]->data, to, a->in[0]->data, from, 6, dims, ow_dtype_size(a->in[0]->dtype), a->threads);
 }
 
+/* DCR: the place in a block is the slow part of a channel; CRD: the fast one. */
+static bool block_first(const ow_node *node) { return strcmp(ow_node_string(node, "mode", "DCR"), "DCR") == 0; }
+
 static onward_status run_depth_to_space(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   const int64_t *d = a->in[0]->dims, b = ow_node_int(a->node, "blocksize", 1), c = d[1] / (b * b);
-  if (strcmp(ow_node_string(a->node, "mode", "DCR"), "DCR") == 0)
+  if (block_first(a->node))
     permute(a, (const int64_t[]){d[0], b, b, c, d[2], d[3]}, (const int[]){0, 3, 4, 1, 5, 2});
   else
     permute(a, (const int64_t[]){d[0], c, b, b, d[2], d[3]}, (const int[]){0, 1, 4, 2, 5, 3});
@@ -71,7 +74,8 @@ static onward_status run_depth_to_space(const ow_args *a, void *state, onward_er
 static onward_status run_space_to_depth(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   const int64_t *d = a->in[0]->dims, b = ow_node_int(a->node, "blocksize", 1);
-  permute(a, (const int64_t[]){d[0], d[1], d[2] / b, b, d[3] / b, b}, (const int[]){0, 3, 5, 1, 2, 4});
+  const int64_t split[] = {d[0], d[1], d[2] / b, b, d[3] / b, b};
+  permute(a, split, block_first(a->node) ? (const int[]){0, 3, 5, 1, 2, 4} : (const int[]){0, 1, 3, 5, 2, 4});
   return ONWARD_OK;
 }
 
@@ -94,6 +98,7 @@ static const ow_attr_spec block_mode_attrs[] = {
 const ow_op ow_ops_depth_space[] = {
     ROW("DepthToSpace", 1, 10, block_attrs, depth_to_space),
     ROW("DepthToSpace", 11, 0, block_mode_attrs, depth_to_space),
-    ROW("SpaceToDepth", 1, 0, block_attrs, space_to_depth),
+    ROW("SpaceToDepth", 1, 27, block_attrs, space_to_depth),
+    ROW("SpaceToDepth", 28, 0, block_mode_attrs, space_to_depth),
     {.name = NULL},
 };

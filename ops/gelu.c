@@ -1,4 +1,4 @@
-/* The GELU family of ai.onnx and com.microsoft. */
+/* The GELU family of ai.onnx and com.microsoft, and SwiGLU. */
 #include "ops/cpu/fast.h"
 #include "ops/op_help.h"
 
@@ -75,6 +75,35 @@ static onward_status infer_bias(ow_infer *c) {
   return ow_infer_same(c, 0, 0);
 }
 
+/* a * sigmoid(alpha * a) * b, two tensors of one shape */
+static void swiglu_range(void *context, int64_t from, int64_t to) {
+  const gelu_job *const j = context;
+  const onward_dtype dtype = j->in->dtype;
+  for (int64_t n = from; n < to; n++)
+    ow_set_f64(dtype, j->out->data, n,
+               j->f(ow_get_f64(dtype, j->in->data, n), j->alpha) * ow_get_f64(dtype, j->bias->data, n));
+}
+
+static onward_status run_swiglu(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  gelu_job j = {gelu_quick, ow_node_float(a->node, "alpha", 1.0f), a->in[0], a->in[1], a->out[0]};
+  ow_parallel_ranges(a->threads, ow_count(j.in), 4096, swiglu_range, &j);
+  return ONWARD_OK;
+}
+
+static onward_status infer_swiglu(ow_infer *c) {
+  OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_alike(c, 0, 1));
+  if (ow_infer_ranked(c, 0) && ow_infer_ranked(c, 1)) {
+    OW_TRY(ow_infer_rank(c, 1, c->in[0].shape.rank, c->in[0].shape.rank));
+    for (int32_t d = 0; d < c->in[0].shape.rank; d++)
+      OW_TRY(ow_infer_equal(c, c->in[0].shape.dims[d], c->in[1].shape.dims[d], "an axis of both inputs"));
+  }
+  return ow_infer_same(c, 0, 0);
+}
+
+static const ow_kernel swiglu_reference = {.name = "swiglu_reference", .run = run_swiglu};
+static const ow_kernel *const swiglu_kernels[] = {&swiglu_reference, NULL};
 static const ow_kernel gelu_reference = {.name = "gelu_reference", .run = run_gelu};
 static const ow_kernel fast_gelu_reference = {.name = "fast_gelu_reference", .run = run_fast_gelu};
 static const ow_kernel bias_gelu_reference = {.name = "bias_gelu_reference", .run = run_bias_gelu};
@@ -100,5 +129,6 @@ const ow_op ow_ops_gelu[] = {
     ROW("com.microsoft", "FastGelu", 1, 1, 2, NULL, infer_bias, fast_gelu_kernels),
     ROW("com.microsoft", "BiasGelu", 1, 2, 2, NULL, infer_bias, bias_gelu_kernels),
     ROW("com.microsoft", "QuickGelu", 1, 1, 1, quick_attrs, infer_gelu, quick_gelu_kernels),
+    ROW("", "SwiGLU", 28, 2, 2, quick_attrs, infer_swiglu, swiglu_kernels),
     {.name = NULL},
 };

@@ -64,6 +64,7 @@ static onward_status run_constant_of_shape(const ow_args *a, void *state, onward
 /* ---- Range --------------------------------------------------------------------------------------------------------------- */
 
 #define TYPES_RANGE (OW_BIT(ONWARD_FLOAT32) | OW_BIT(ONWARD_FLOAT64) | OW_TYPES_SIGNED)
+#define TYPES_RANGE_27 (TYPES_RANGE | OW_BIT(ONWARD_FLOAT16) | OW_BIT(ONWARD_BFLOAT16))
 
 /* Elements from numbers: DATA for a step of 0 or NaN, LIMIT for more than fit. */
 static onward_status count_range(ow_infer *c, onward_dtype dtype, int64_t *count) {
@@ -97,7 +98,7 @@ static onward_status infer_range(ow_infer *c) {
   const onward_dtype dtype = c->in[0].dtype;
   bool has_data = true;
   for (size_t i = 0; i < 3; i++) {
-    OW_TRY(ow_infer_types(c, i, TYPES_RANGE));
+    OW_TRY(ow_infer_types(c, i, c->node->version < 27 ? TYPES_RANGE : TYPES_RANGE_27));
     OW_TRY(ow_infer_rank(c, i, 0, 1)); /* exporters write one element of rank 1 as well */
     if (c->in[i].shape.rank == 1)
       OW_TRY(ow_infer_equal(c, c->in[i].shape.dims[0], ow_dim_const(1), "elements of a bound"));
@@ -267,18 +268,21 @@ KERNEL(one_hot)
 static const ow_attr_spec value_attrs[] = {{"value", OW_ATTR_TENSOR, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec eye_attrs[] = {
     {"dtype", OW_ATTR_INT, false}, {"k", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
+/* The type of intermediate sums; they are double here. */
+static const ow_attr_spec stash_attrs[] = {{"stash_type", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec axis_attrs[] = {{"axis", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, inputs, spec, id)                                                                    \
-  {                                                                                                        \
-    .domain = "", .name = op, .since = from, .min_inputs = inputs, .max_inputs = inputs, .min_outputs = 1, \
-    .max_outputs = 1, .attrs = spec, .infer = infer_##id, .kernels = id##_kernels                          \
+#define ROW(op, from, to, inputs, spec, id)                                                           \
+  {                                                                                                   \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = inputs, .max_inputs = inputs, \
+    .min_outputs = 1, .max_outputs = 1, .attrs = spec, .infer = infer_##id, .kernels = id##_kernels   \
   }
 
 const ow_op ow_ops_generate[] = {
-    ROW("ConstantOfShape", 9, 1, value_attrs, constant_of_shape),
-    ROW("Range", 11, 3, NULL, range),
-    ROW("EyeLike", 9, 1, eye_attrs, eye_like),
-    ROW("OneHot", 9, 3, axis_attrs, one_hot),
+    ROW("ConstantOfShape", 9, 0, 1, value_attrs, constant_of_shape),
+    ROW("Range", 11, 26, 3, NULL, range),
+    ROW("Range", 27, 0, 3, stash_attrs, range),
+    ROW("EyeLike", 9, 0, 1, eye_attrs, eye_like),
+    ROW("OneHot", 9, 0, 3, axis_attrs, one_hot),
     {.name = NULL},
 };

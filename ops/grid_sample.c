@@ -1,4 +1,5 @@
-/* GridSample: reads an image [N, C, H, W] at positions given in [-1, 1] by a grid [N, Hout, Wout, 2] of (x, y). */
+/* GridSample: reads an image [N, C, H, W] at positions given in [-1, 1] by a grid [N, Hout, Wout, 2] of (x, y), or a volume
+ * [N, C, D, H, W] by a grid [N, Dout, Hout, Wout, 3] of (x, y, z). Inside, an image is a volume of depth 1. */
 #include "ops/reference.h"
 
 typedef struct grid_spec {
@@ -36,14 +37,16 @@ static onward_status grid_sample_infer(ow_infer *c) {
   const ow_shape *x = &c->in[0].shape, *grid = &c->in[1].shape;
   if (x->rank < 0 || grid->rank < 0)
     return ow_infer_set(c, 0, c->in[0].dtype, -1, NULL);
-  if (x->rank == 5)
-    return ow_infer_fail(c, ONWARD_UNSUPPORTED, "sampling of volumes is not implemented");
-  OW_TRY(ow_infer_rank(c, 0, 4, 4));
-  OW_TRY(ow_infer_rank(c, 1, 4, 4));
+  OW_TRY(ow_infer_rank(c, 0, 4, 5));
+  OW_TRY(ow_infer_rank(c, 1, x->rank, x->rank));
+  if (x->rank == 5 && s.mode == GRID_CUBIC)
+    return ow_infer_fail(c, ONWARD_MODEL, "cubic sampling is for images only");
   OW_TRY(ow_infer_equal(c, x->dims[0], grid->dims[0], "the batch of image and grid"));
-  OW_TRY(ow_infer_equal(c, grid->dims[3], ow_dim_const(2), "coordinates of a position"));
-  const ow_dim dims[] = {x->dims[0], x->dims[1], grid->dims[1], grid->dims[2]};
-  return ow_infer_set(c, 0, c->in[0].dtype, 4, dims);
+  OW_TRY(ow_infer_equal(c, grid->dims[x->rank - 1], ow_dim_const(x->rank - 2), "coordinates of a position"));
+  ow_dim dims[5] = {x->dims[0], x->dims[1]};
+  for (int32_t d = 2; d < x->rank; d++)
+    dims[d] = grid->dims[d - 1];
+  return ow_infer_set(c, 0, c->in[0].dtype, x->rank, dims);
 }
 
 /* Folds v back into [low, high] as mirrors at both ends would. */
@@ -67,16 +70,24 @@ static double grid_pad(const grid_spec *s, double v, int64_t n) {
   return v;
 }
 
-/* The image at whole coordinates; what lies outside is what the padding says. */
-static double grid_pixel(const grid_spec *s, const onward_tensor *x, int64_t plane, double row, double column) {
-  const int64_t height = x->dims[2], width = x->dims[3];
-  if (s->padding != GRID_ZEROS) {
-    row = grid_pad(s, row, height);
-    column = grid_pad(s, column, width);
+/* One channel; extents and positions are depth, row, column. */
+typedef struct grid_plane {
+  const onward_tensor *x;
+  int64_t base, extent[3];
+} grid_plane;
+
+/* The plane at whole coordinates; what lies outside is what the padding says. */
+static double grid_pixel(const grid_spec *s, const grid_plane *p, double depth, double row, double column) {
+  double at[3] = {depth, row, column};
+  int64_t index = 0;
+  for (int k = 0; k < 3; k++) {
+    if (s->padding != GRID_ZEROS)
+      at[k] = grid_pad(s, at[k], p->extent[k]);
+    if (!(at[k] >= 0.0 && at[k] < (double)p->extent[k]))
+      return 0.0;
+    index = index * p->extent[k] + (int64_t)at[k];
   }
-  if (!(row >= 0.0 && row < (double)height && column >= 0.0 && column < (double)width))
-    return 0.0;
-  return ow_load(x->dtype, x->data, (plane * height + (int64_t)row) * width + (int64_t)column);
+  return ow_load(p->x->dtype, p->x->data, p->base + index);
 }
 
 static void grid_cubic(double t, double weight[4]) {
@@ -86,20 +97,33 @@ static void grid_cubic(double t, double weight[4]) {
                             : ((a * d[i] - 5.0 * a) * d[i] + 8.0 * a) * d[i] - 4.0 * a;
 }
 
-static double grid_value(const grid_spec *s, const onward_tensor *x, int64_t plane, double row, double column) {
+static double grid_value(const grid_spec *s, const grid_plane *p, const double at[3]) {
   if (s->mode == GRID_NEAREST)
-    return grid_pixel(s, x, plane, nearbyint(row), nearbyint(column));
-  const double top = floor(row), left = floor(column), v = row - top, h = column - left;
-  if (s->mode == GRID_LINEAR)
-    return (1.0 - v) * ((1.0 - h) * grid_pixel(s, x, plane, top, left) + h * grid_pixel(s, x, plane, top, left + 1.0)) +
-           v * ((1.0 - h) * grid_pixel(s, x, plane, top + 1.0, left) +
-                h * grid_pixel(s, x, plane, top + 1.0, left + 1.0));
-  double across[4], down[4], sum = 0.0;
-  grid_cubic(h, across);
-  grid_cubic(v, down);
+    return grid_pixel(s, p, nearbyint(at[0]), nearbyint(at[1]), nearbyint(at[2]));
+  double low[3], part[3], sum = 0.0;
+  for (int k = 0; k < 3; k++) {
+    low[k] = floor(at[k]);
+    part[k] = at[k] - low[k];
+  }
+  if (s->mode == GRID_LINEAR) {
+    for (int i = 0; i < 8; i++) { /* the corners of the cell; a depth of 1 has one layer of them */
+      const int up[3] = {i >> 2, i >> 1 & 1, i & 1};
+      double share = 1.0, corner[3];
+      for (int k = 0; k < 3; k++) {
+        share *= up[k] ? part[k] : 1.0 - part[k];
+        corner[k] = low[k] + up[k];
+      }
+      if (share > 0.0 || share < 0.0 || isnan(share))
+        sum += share * grid_pixel(s, p, corner[0], corner[1], corner[2]);
+    }
+    return sum;
+  }
+  double across[4], down[4];
+  grid_cubic(part[2], across);
+  grid_cubic(part[1], down);
   for (int i = 0; i < 4; i++) {
     for (int j = 0; j < 4; j++)
-      sum += down[i] * across[j] * grid_pixel(s, x, plane, top + i - 1, left + j - 1);
+      sum += down[i] * across[j] * grid_pixel(s, p, at[0], low[1] + i - 1, low[2] + j - 1);
   }
   return sum;
 }
@@ -110,18 +134,23 @@ static onward_status grid_sample_run(const ow_args *a, void *state, onward_error
   onward_tensor *y = a->out[0];
   grid_spec s;
   (void)grid_spec_of(a->node, &s);
-  const int64_t points = y->dims[2] * y->dims[3];
+  const int32_t space = x->rank - 2;
+  const int64_t points = ow_dims_product(y->dims, 2, y->rank);
+  grid_plane p = {.x = x, .extent = {1, x->dims[space], x->dims[space + 1]}};
+  if (space == 3)
+    p.extent[0] = x->dims[2];
   for (int64_t plane = 0; plane < y->dims[0] * y->dims[1]; plane++) {
+    p.base = plane * ow_dims_product(x->dims, 2, x->rank);
     for (int64_t i = 0; i < points; i++) {
-      double at[2]; /* column, row */
-      for (int k = 0; k < 2; k++) {
-        const double g = ow_load(grid->dtype, grid->data, (plane / y->dims[1] * points + i) * 2 + k),
-                     n = (double)x->dims[3 - k];
-        at[k] = s.align_corners ? (g + 1.0) / 2.0 * (n - 1.0) : ((g + 1.0) * n - 1.0) / 2.0;
+      double at[3] = {0.0, 0.0, 0.0};
+      for (int32_t k = 0; k < space; k++) { /* the grid has the column first */
+        const double g = ow_load(grid->dtype, grid->data, (plane / y->dims[1] * points + i) * space + k),
+                     n = (double)p.extent[2 - k];
+        at[2 - k] = s.align_corners ? (g + 1.0) / 2.0 * (n - 1.0) : ((g + 1.0) * n - 1.0) / 2.0;
         if (s.mode != GRID_CUBIC)
-          at[k] = grid_pad(&s, at[k], x->dims[3 - k]);
+          at[2 - k] = grid_pad(&s, at[2 - k], p.extent[2 - k]);
       }
-      ow_store(y->dtype, y->data, plane * points + i, grid_value(&s, x, plane, at[1], at[0]));
+      ow_store(y->dtype, y->data, plane * points + i, grid_value(&s, &p, at));
     }
   }
   return ONWARD_OK;

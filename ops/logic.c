@@ -2,6 +2,8 @@
 #include "ops/binary.h"
 #include "ops/cpu/fast.h"
 
+typedef const char *text; /* an element of type string */
+
 #define COMPARE_ROW(op, T, expr)                                                                      \
   static void op##_##T(const void *pa, int64_t sa, const void *pb, int64_t sb, void *po, int64_t n) { \
     const T *const a = pa, *const b = pb;                                                             \
@@ -12,7 +14,7 @@
     }                                                                                                 \
   }
 /* clang-format off */
-#define COMPARE(op, expr)                                                                                \
+#define COMPARE(op, expr, ...)                                                                            \
   COMPARE_ROW(op, int8_t, expr) COMPARE_ROW(op, int16_t, expr) COMPARE_ROW(op, int32_t, expr)            \
   COMPARE_ROW(op, int64_t, expr) COMPARE_ROW(op, uint8_t, expr) COMPARE_ROW(op, uint16_t, expr)          \
   COMPARE_ROW(op, uint32_t, expr) COMPARE_ROW(op, uint64_t, expr) COMPARE_ROW(op, float, expr)           \
@@ -22,14 +24,15 @@
       [ONWARD_INT8] = op##_int8_t,     [ONWARD_INT16] = op##_int16_t,   [ONWARD_INT32] = op##_int32_t,   \
       [ONWARD_INT64] = op##_int64_t,   [ONWARD_UINT8] = op##_uint8_t,   [ONWARD_UINT16] = op##_uint16_t, \
       [ONWARD_UINT32] = op##_uint32_t, [ONWARD_UINT64] = op##_uint64_t, [ONWARD_FLOAT32] = op##_float,   \
-      [ONWARD_FLOAT64] = op##_double,  [ONWARD_BOOL] = op##_uint8_t};
+      [ONWARD_FLOAT64] = op##_double,  [ONWARD_BOOL] = op##_uint8_t,   __VA_ARGS__};
 /* clang-format on */
 
-COMPARE(equal, x == y)
-COMPARE(less, x < y)
-COMPARE(less_equal, x <= y)
-COMPARE(greater, x > y)
-COMPARE(greater_equal, x >= y)
+COMPARE_ROW(equal, text, strcmp(x, y) == 0)
+COMPARE(equal, x == y, [ONWARD_STRING] = equal_text)
+COMPARE(less, x < y, )
+COMPARE(less_equal, x <= y, )
+COMPARE(greater, x > y, )
+COMPARE(greater_equal, x >= y, )
 
 static void and_bool(const void *pa, int64_t sa, const void *pb, int64_t sb, void *po, int64_t n) {
   const uint8_t *const a = pa, *const b = pb;
@@ -108,7 +111,10 @@ static onward_status infer(ow_infer *c, uint32_t types, ow_elem_fn fn) {
 }
 #define INFER(id, types) \
   static onward_status infer_##id(ow_infer *c) { return infer(c, types, elem_##id); }
-INFER(equal, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL))
+static onward_status infer_equal(ow_infer *c) {
+  const uint32_t strings = c->node->version < 19 ? 0 : OW_BIT(ONWARD_STRING);
+  return infer(c, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL) | strings, elem_equal);
+}
 INFER(less, OW_TYPES_NUMERIC)
 INFER(less_equal, OW_TYPES_NUMERIC)
 INFER(greater, OW_TYPES_NUMERIC)

@@ -9,11 +9,14 @@
 #define OW_TYPES_FLOAT8                                                                      \
   (OW_BIT(ONWARD_FLOAT8E4M3FN) | OW_BIT(ONWARD_FLOAT8E4M3FNUZ) | OW_BIT(ONWARD_FLOAT8E5M2) | \
    OW_BIT(ONWARD_FLOAT8E5M2FNUZ))
+#define OW_TYPES_BELOW_BYTE \
+  (OW_BIT(ONWARD_UINT4) | OW_BIT(ONWARD_INT4) | OW_BIT(ONWARD_UINT2) | OW_BIT(ONWARD_INT2) | OW_BIT(ONWARD_FLOAT4E2M1))
 /* Everything whose elements are whole bytes and no strings: what data movement takes. */
-#define OW_TYPES_MOVABLE \
-  (OW_TYPES_NUMERIC | OW_TYPES_FLOAT8 | OW_BIT(ONWARD_BOOL) | OW_BIT(ONWARD_COMPLEX64) | OW_BIT(ONWARD_COMPLEX128))
+#define OW_TYPES_MOVABLE                                                                                             \
+  (OW_TYPES_NUMERIC | OW_TYPES_FLOAT8 | OW_BIT(ONWARD_FLOAT8E8M0) | OW_BIT(ONWARD_BOOL) | OW_BIT(ONWARD_COMPLEX64) | \
+   OW_BIT(ONWARD_COMPLEX128))
 /* What may change its shape without moving. */
-#define OW_TYPES_VIEWABLE (OW_TYPES_MOVABLE | OW_BIT(ONWARD_UINT4) | OW_BIT(ONWARD_INT4) | OW_BIT(ONWARD_FLOAT4E2M1))
+#define OW_TYPES_VIEWABLE (OW_TYPES_MOVABLE | OW_TYPES_BELOW_BYTE)
 #define OW_TYPES_INDEX (OW_BIT(ONWARD_INT32) | OW_BIT(ONWARD_INT64))
 
 /* MODEL unless input is left out or one of types. UNSUPPORTED where data only moves (types holds OW_TYPES_MOVABLE): the

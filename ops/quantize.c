@@ -4,15 +4,7 @@
 
 #define QUANTIZE_F8_TYPES OW_TYPES_FLOAT8
 #define QUANTIZE_SMALL_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8) | OW_BIT(ONWARD_INT16) | OW_BIT(ONWARD_UINT16))
-#define QUANTIZE_NIBBLE_TYPES (OW_BIT(ONWARD_INT4) | OW_BIT(ONWARD_UINT4))
-
-/* Whole numbers of any quantized type; nibbles lie low first. */
-static double quantize_load(const onward_tensor *t, int64_t i) {
-  if (t->dtype != ONWARD_INT4 && t->dtype != ONWARD_UINT4)
-    return ow_load(t->dtype, t->data, i);
-  const int nibble = ((const uint8_t *)t->data)[i / 2] >> (i % 2 ? 4 : 0) & 15;
-  return (double)(t->dtype == ONWARD_INT4 && nibble > 7 ? nibble - 16 : nibble);
-}
+#define QUANTIZE_SCALE_TYPES (OW_TYPES_FLOAT | OW_BIT(ONWARD_FLOAT8E8M0))
 
 double ow_quantize_round(onward_dtype dtype, double value, double zero) {
   const ow_dtype_info *info = ow_dtype(dtype);
@@ -89,12 +81,12 @@ static int64_t quantize_param_at(const quantize_axis *q, int64_t i) {
 
 static onward_status quantize_infer(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT | OW_BIT(ONWARD_INT32)));
-  OW_TRY(ow_infer_types(c, 1, OW_TYPES_FLOAT | OW_BIT(ONWARD_INT32)));
+  OW_TRY(ow_infer_types(c, 1, QUANTIZE_SCALE_TYPES | OW_BIT(ONWARD_INT32)));
   const int64_t wanted = ow_node_int(c->node, "output_dtype", 0);
   const onward_dtype dtype = ow_infer_has(c, 2)          ? c->in[2].dtype
                              : wanted > 0 && wanted < 32 ? (onward_dtype)wanted
                                                          : ONWARD_UINT8;
-  if (!((QUANTIZE_SMALL_TYPES | QUANTIZE_F8_TYPES) >> dtype & 1))
+  if (!((QUANTIZE_SMALL_TYPES | QUANTIZE_F8_TYPES | OW_TYPES_BELOW_BYTE) >> dtype & 1))
     return ow_infer_fail(c, ONWARD_UNSUPPORTED, "quantizing to %s is not implemented", onward_dtype_name(dtype));
   OW_TRY(quantize_infer_params(c));
   return ow_infer_same_shape(c, 0, 0, dtype);
@@ -106,7 +98,7 @@ static onward_status quantize_run(const ow_args *a, void *state, onward_error *e
   onward_tensor *y = a->out[0];
   const quantize_axis q = quantize_axis_of(a);
   const int64_t count = ow_count(x), params = ow_count(scale);
-  const bool whole = !(QUANTIZE_F8_TYPES >> y->dtype & 1);
+  const bool whole = ow_dtype(y->dtype)->kind != OW_KIND_FLOAT;
   for (int64_t i = 0; i < params; i++) {
     const double s = ow_load(scale->dtype, scale->data, i);
     if (isnan(s) || fpclassify(s) == FP_ZERO)
@@ -116,8 +108,8 @@ static onward_status quantize_run(const ow_args *a, void *state, onward_error *e
     const int64_t at = quantize_param_at(&q, i);
     /* The quotient is rounded to float32 first: ties are those of float32 arithmetic. */
     const double v = (double)(float)(ow_load(x->dtype, x->data, i) / ow_load(scale->dtype, scale->data, at));
-    const double z = zero ? quantize_load(zero, at) : 0.0;
-    ow_store(y->dtype, y->data, i, whole ? ow_quantize_round(y->dtype, v, z) : v);
+    const double z = zero ? ow_load(zero->dtype, zero->data, at) : 0.0;
+    ow_store(y->dtype, y->data, i, whole ? ow_quantize_round(y->dtype, v, z) : v + z);
   }
   return ONWARD_OK;
 }
@@ -125,8 +117,8 @@ static onward_status quantize_run(const ow_args *a, void *state, onward_error *e
 /* ---- DequantizeLinear ---------------------------------------------------------------------------------------------------- */
 
 static onward_status dequantize_infer(ow_infer *c) {
-  OW_TRY(ow_infer_types(c, 0, QUANTIZE_SMALL_TYPES | QUANTIZE_NIBBLE_TYPES | QUANTIZE_F8_TYPES | OW_BIT(ONWARD_INT32)));
-  OW_TRY(ow_infer_types(c, 1, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_types(c, 0, QUANTIZE_SMALL_TYPES | OW_TYPES_BELOW_BYTE | QUANTIZE_F8_TYPES | OW_BIT(ONWARD_INT32)));
+  OW_TRY(ow_infer_types(c, 1, QUANTIZE_SCALE_TYPES));
   if (ow_infer_has(c, 2) && c->in[2].dtype != c->in[0].dtype)
     return ow_infer_fail(c, ONWARD_MODEL, "the zero point is %s but input 0 is %s", onward_dtype_name(c->in[2].dtype),
                          onward_dtype_name(c->in[0].dtype));
@@ -134,7 +126,8 @@ static onward_status dequantize_infer(ow_infer *c) {
   const int64_t wanted = ow_node_int(c->node, "output_dtype", 0);
   if (wanted && (wanted < 0 || wanted > 31 || !(OW_TYPES_FLOAT >> wanted & 1)))
     return ow_infer_fail(c, ONWARD_MODEL, "output_dtype %lld is no float type", (long long)wanted);
-  return ow_infer_same_shape(c, 0, 0, wanted ? (onward_dtype)wanted : c->in[1].dtype);
+  const onward_dtype scale = c->in[1].dtype == ONWARD_FLOAT8E8M0 ? ONWARD_FLOAT32 : c->in[1].dtype;
+  return ow_infer_same_shape(c, 0, 0, wanted ? (onward_dtype)wanted : scale);
 }
 
 static onward_status dequantize_run(const ow_args *a, void *state, onward_error *err) {
@@ -145,7 +138,7 @@ static onward_status dequantize_run(const ow_args *a, void *state, onward_error 
   const int64_t count = ow_count(x);
   for (int64_t i = 0; i < count; i++) {
     const int64_t at = quantize_param_at(&q, i);
-    const double v = quantize_load(x, i) - (zero ? quantize_load(zero, at) : 0.0);
+    const double v = ow_load(x->dtype, x->data, i) - (zero ? ow_load(zero->dtype, zero->data, at) : 0.0);
     ow_store(y->dtype, y->data, i, v * ow_load(scale->dtype, scale->data, at));
   }
   return ONWARD_OK;

@@ -1,4 +1,4 @@
-/* Scatter, ScatterElements, ScatterND. All indices are checked before anything is written; of two writes to one place without a
+/* Scatter, ScatterElements, ScatterND, TensorScatter. All indices are checked before anything is written; of two writes to one place without a
  * reduction the later in order stays. */
 #include <inttypes.h>
 
@@ -70,6 +70,37 @@ static onward_status infer_scatter_nd(ow_infer *c) {
     OW_TRY(ow_infer_equal(c, updates->dims[d], d < lead ? indices->dims[d] : in->dims[d - lead + (int32_t)depth],
                           "an axis of the updates"));
   return ONWARD_OK;
+}
+
+/* A cache [batch, ..., capacity, ...] and an update that is shorter along the axis, written at an index per row. */
+static onward_status infer_tensor_scatter(ow_infer *c) {
+  const char *mode = ow_node_string(c->node, "mode", "linear");
+  if (strcmp(mode, "linear") != 0 && strcmp(mode, "circular") != 0)
+    return ow_infer_fail(c, ONWARD_MODEL, "attribute 'mode': want linear or circular, got '%s'", mode);
+  OW_TRY(ow_infer_types(c, 0, OW_TYPES_MOVABLE));
+  OW_TRY(ow_infer_alike(c, 0, 1));
+  OW_TRY(ow_infer_types(c, 2, OW_BIT(ONWARD_INT64)));
+  OW_TRY(ow_infer_rank(c, 0, 2, ONWARD_MAX_RANK));
+  const ow_shape *cache = &c->in[0].shape, *update = &c->in[1].shape;
+  if (cache->rank >= 0 && update->rank >= 0) {
+    int32_t axis;
+    OW_TRY(ow_infer_axis(c, ow_node_int(c->node, "axis", -2), cache->rank, &axis));
+    if (axis == 0)
+      return ow_infer_fail(c, ONWARD_MODEL, "attribute 'axis' is the batch");
+    OW_TRY(ow_infer_rank(c, 1, cache->rank, cache->rank));
+    for (int32_t d = 0; d < cache->rank; d++)
+      if (d != axis)
+        OW_TRY(ow_infer_equal(c, cache->dims[d], update->dims[d], "an axis of the cache and of the update"));
+    if (ow_dim_is_const(cache->dims[axis]) && ow_dim_is_const(update->dims[axis]) &&
+        update->dims[axis].k > cache->dims[axis].k)
+      return ow_infer_fail(c, ONWARD_MODEL, "an update of %" PRId64 " places for a cache of %" PRId64,
+                           update->dims[axis].k, cache->dims[axis].k);
+    if (ow_infer_has(c, 2) && ow_infer_ranked(c, 2)) {
+      OW_TRY(ow_infer_rank(c, 2, 1, 1));
+      OW_TRY(ow_infer_equal(c, c->in[2].shape.dims[0], cache->dims[0], "the batch of cache and indices"));
+    }
+  }
+  return ow_infer_same(c, 0, 0);
 }
 
 /* ---- kernels ------------------------------------------------------------------------------------------------------------- */
@@ -165,6 +196,35 @@ static onward_status run_scatter_nd(const ow_args *a, void *state, onward_error 
   return ONWARD_OK;
 }
 
+static onward_status run_tensor_scatter(const ow_args *a, void *state, onward_error *err) {
+  (void)state;
+  const onward_tensor *update = a->in[1], *at = a->in_count > 2 ? a->in[2] : NULL, *out = a->out[0];
+  const int32_t axis = ow_axis(ow_node_int(a->node, "axis", -2), out->rank);
+  const int64_t capacity = out->dims[axis], length = update->dims[axis], batch = out->dims[0];
+  const bool circular = strcmp(ow_node_string(a->node, "mode", "linear"), "circular") == 0;
+  const int64_t last = circular ? INT64_MAX : capacity - length;
+  for (int64_t i = 0; at && i < batch; i++)
+    if (ow_index_at(at, i) < 0 || ow_index_at(at, i) > last)
+      return ow_fail_index(a, 2, i, ow_index_at(at, i), 0, last, err);
+  start_from_data(a);
+  if (ow_count(update) == 0)
+    return ONWARD_OK;
+  const int64_t lines = ow_dims_product(out->dims, 0, axis), per_row = lines / batch;
+  const int64_t bytes = ow_dims_product(out->dims, axis + 1, out->rank) * (int64_t)ow_dtype_size(out->dtype);
+  for (int64_t line = 0; line < lines; line++) {
+    const int64_t start = (at ? ow_index_at(at, line / per_row) : 0) % capacity; /* linear: last is below capacity */
+    for (int64_t s = 0; s < length; s++)
+      memcpy((char *)out->data + (line * capacity + (start + s) % capacity) * bytes,
+             (const char *)update->data + (line * length + s) * bytes, (size_t)bytes);
+  }
+  return ONWARD_OK;
+}
+
+static const ow_kernel tensor_scatter_reference = {
+    .name = "tensor_scatter_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_tensor_scatter};
+static const ow_kernel *const tensor_scatter_kernels[] = {&tensor_scatter_reference, NULL};
+static const ow_attr_spec axis_mode_attrs[] = {
+    {"axis", OW_ATTR_INT, false}, {"mode", OW_ATTR_STRING, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_kernel scatter_elements_reference = {
     .name = "scatter_elements_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_scatter_elements};
 static const ow_kernel scatter_nd_reference = {
@@ -190,5 +250,17 @@ const ow_op ow_ops_scatter[] = {
     ROW("ScatterElements", 16, 0, axis_reduction_attrs, scatter_elements),
     ROW("ScatterND", 11, 15, NULL, scatter_nd),
     ROW("ScatterND", 16, 0, reduction_attrs, scatter_nd),
+    {.domain = "",
+     .name = "TensorScatter",
+     .since = 24,
+     .min_inputs = 2,
+     .max_inputs = 3,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = axis_mode_attrs,
+     .infer = infer_tensor_scatter,
+     .inplace = same_place,
+     .inplace_count = 1,
+     .kernels = tensor_scatter_kernels},
     {.name = NULL},
 };

@@ -52,14 +52,19 @@ typedef struct signal_line {
   const onward_tensor *x, *window; /* window may be NULL */
   int64_t base, step, count;       /* elements that are there; the rest of n are zeros */
   bool complex;                    /* re, im pairs side by side */
+  bool mirrored;                   /* what is not there is the conjugate of element n - t */
 } signal_line;
 
 static void signal_bin(const signal_line *l, const double *table, int64_t n, int64_t k, bool inverse, double out[2]) {
   int64_t turn = 0;
   out[0] = out[1] = 0.0;
-  for (int64_t t = 0; t < l->count && t < n; t++) {
-    double re = ow_load(l->x->dtype, l->x->data, l->base + t * l->step);
-    double im = l->complex ? ow_load(l->x->dtype, l->x->data, l->base + t * l->step + 1) : 0.0;
+  for (int64_t t = 0; t < n && (t < l->count || l->mirrored); t++, turn = (turn + k) % n) {
+    const int64_t at = t < l->count && (!l->mirrored || t <= n / 2) ? t : n - t;
+    if (at >= l->count)
+      continue;
+    double re = ow_load(l->x->dtype, l->x->data, l->base + at * l->step);
+    double im = l->complex ? ow_load(l->x->dtype, l->x->data, l->base + at * l->step + 1) : 0.0;
+    im = at == t ? im : -im;
     if (l->window) {
       const double w = ow_load(l->window->dtype, l->window->data, t);
       re *= w;
@@ -68,7 +73,6 @@ static void signal_bin(const signal_line *l, const double *table, int64_t n, int
     const double co = table[2 * turn], si = inverse ? table[2 * turn + 1] : -table[2 * turn + 1];
     out[0] += re * co - im * si;
     out[1] += re * si + im * co;
-    turn = (turn + k) % n;
   }
   if (inverse) {
     out[0] /= (double)n;
@@ -89,27 +93,35 @@ static onward_status dft_infer(ow_infer *c) {
   OW_TRY(ow_infer_rank(c, 0, 2, ONWARD_MAX_RANK));
   const ow_shape *x = &c->in[0].shape;
   const bool onesided = ow_node_int(c->node, "onesided", 0) != 0;
+  const bool to_real = onesided && ow_node_int(c->node, "inverse", 0) != 0;
   int64_t values[1] = {c->node->version < 20 ? 1 : -2};
   size_t count = 0;
   ow_given given;
   OW_TRY(ow_infer_ints_given(c, "axis", 2, values, 1, &count, &given));
-  if (given == OW_GIVEN_LATER)
-    return ow_infer_fail(c, ONWARD_UNSUPPORTED, "an axis that is not constant");
-  if (onesided && ow_node_int(c->node, "inverse", 0))
-    return ow_infer_fail(c, ONWARD_UNSUPPORTED, "the inverse of a onesided transform is not implemented");
   if (x->rank < 0)
     return ow_infer_set(c, 0, c->in[0].dtype, -1, NULL);
   int32_t axis;
   bool has_length;
   ow_dim dims[ONWARD_MAX_RANK], length;
+  if (given == OW_GIVEN_LATER) {
+    for (int32_t d = 0; d < x->rank; d++)
+      dims[d] = ow_dim_unknown();
+    return ow_infer_unknown(c, 0, c->in[0].dtype, x->rank, dims);
+  }
   OW_TRY(ow_infer_axis(c, values[0], x->rank, &axis));
   OW_TRY(signal_infer_length(c, 1, "dft_length", &has_length, &length));
   const ow_dim last = x->dims[x->rank - 1];
   if (axis == x->rank - 1 || (ow_dim_is_const(last) && last.k != 1 && last.k != 2))
     return ow_infer_fail(c, ONWARD_MODEL, "the last dim holds real and imaginary part: want 1 or 2, and another axis");
+  if (to_real && ow_dim_is(last, 1))
+    return ow_infer_fail(c, ONWARD_MODEL, "the inverse of a onesided transform wants complex numbers");
   memcpy(dims, x->dims, sizeof dims);
-  dims[axis] = signal_bins(c, has_length ? length : x->dims[axis], onesided);
-  dims[x->rank - 1] = ow_dim_const(2);
+  if (to_real)
+    dims[axis] =
+        has_length ? length : ow_dim_mul(c->dims, ow_dim_sub(c->dims, x->dims[axis], ow_dim_const(1)), ow_dim_const(2));
+  else
+    dims[axis] = signal_bins(c, has_length ? length : x->dims[axis], onesided);
+  dims[x->rank - 1] = ow_dim_const(to_real ? 1 : 2);
   return signal_set(c, c->in[0].dtype, x->rank, dims);
 }
 
@@ -123,7 +135,8 @@ static int32_t dft_axis(const ow_args *a) {
 static onward_status dft_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
   (void)state;
   const int64_t bins = a->out[0]->dims[dft_axis(a)];
-  return signal_table_prepare(a->node, ow_node_int(a->node, "onesided", 0) ? 2 * bins : bins, workspace, err);
+  const bool halved = ow_node_int(a->node, "onesided", 0) && !ow_node_int(a->node, "inverse", 0);
+  return signal_table_prepare(a->node, halved ? 2 * bins : bins, workspace, err);
 }
 
 static onward_status dft_run(const ow_args *a, void *state, onward_error *err) {
@@ -131,12 +144,14 @@ static onward_status dft_run(const ow_args *a, void *state, onward_error *err) {
   const onward_tensor *x = a->in[0], *length = signal_in(a, 1);
   onward_tensor *y = a->out[0];
   const int32_t axis = dft_axis(a);
-  const int64_t parts = x->dims[x->rank - 1], bins = y->dims[axis], n = length ? ow_index_at(length, 0) : x->dims[axis];
-  const int64_t outer = ow_dims_product(x->dims, 0, axis), inner = ow_dims_product(x->dims, axis + 1, x->rank - 1);
   const bool onesided = ow_node_int(a->node, "onesided", 0) != 0, inverse = ow_node_int(a->node, "inverse", 0) != 0;
+  const bool to_real = onesided && inverse;
+  const int64_t parts = x->dims[x->rank - 1], parts_out = to_real ? 1 : 2, bins = y->dims[axis];
+  const int64_t n = length ? ow_index_at(length, 0) : to_real ? 2 * (x->dims[axis] - 1) : x->dims[axis];
+  const int64_t outer = ow_dims_product(x->dims, 0, axis), inner = ow_dims_product(x->dims, axis + 1, x->rank - 1);
   if (outer * inner * bins == 0)
     return ONWARD_OK;
-  if (n < 1 || bins != (onesided ? n / 2 + 1 : n))
+  if (n < 1 || bins != (onesided && !inverse ? n / 2 + 1 : n))
     return ow_node_fail(a->node, err, ONWARD_DATA, "dft_length %lld does not fit the output", (long long)n);
   double *table = a->workspace;
   signal_circle(table, n);
@@ -146,12 +161,13 @@ static onward_status dft_run(const ow_args *a, void *state, onward_error *err) {
                               .base = (o * x->dims[axis] * inner + j) * parts,
                               .step = inner * parts,
                               .count = x->dims[axis],
-                              .complex = parts == 2};
+                              .complex = parts == 2,
+                              .mirrored = to_real};
     for (int64_t k = 0; k < bins; k++) {
       double value[2];
       signal_bin(&line, table, n, k, inverse, value);
-      for (int p = 0; p < 2; p++)
-        ow_store(y->dtype, y->data, ((o * bins + k) * inner + j) * 2 + p, value[p]);
+      for (int p = 0; p < parts_out; p++)
+        ow_store(y->dtype, y->data, ((o * bins + k) * inner + j) * parts_out + p, value[p]);
     }
   }
   return ONWARD_OK;

@@ -1,4 +1,4 @@
-/* Trilu and CumSum: what a place holds depends on where it lies along an axis. */
+/* Trilu, CumSum and CumProd: what a place holds depends on where it lies along an axis. */
 #include <inttypes.h>
 
 #include "ops/op_help.h"
@@ -55,7 +55,7 @@ static onward_status run_trilu(const ow_args *a, void *state, onward_error *err)
   return ONWARD_OK;
 }
 
-/* ---- CumSum -------------------------------------------------------------------------------------------------------------- */
+/* ---- CumSum, CumProd ----------------------------------------------------------------------------------------------------- */
 
 #define TYPES_CUMSUM \
   (OW_TYPES_FLOAT | OW_BIT(ONWARD_INT32) | OW_BIT(ONWARD_INT64) | OW_BIT(ONWARD_UINT32) | OW_BIT(ONWARD_UINT64))
@@ -74,7 +74,7 @@ static onward_status infer_cumsum(ow_infer *c) {
 typedef struct cumsum_job {
   const onward_tensor *in, *out;
   int64_t extent, inner;
-  bool exclusive, reverse;
+  bool exclusive, reverse, product;
 } cumsum_job;
 
 static void cumsum_lines(void *context, int64_t from, int64_t to) {
@@ -83,25 +83,26 @@ static void cumsum_lines(void *context, int64_t from, int64_t to) {
   const bool is_float = ow_is_float(dtype);
   for (int64_t line = from; line < to; line++) {
     const int64_t start = line / j->inner * j->extent * j->inner + line % j->inner;
-    double sum = 0;
-    uint64_t total = 0;
+    double sum = j->product ? 1 : 0;
+    uint64_t total = j->product ? 1 : 0;
     for (int64_t i = 0; i < j->extent; i++) {
       const int64_t at = start + (j->reverse ? j->extent - 1 - i : i) * j->inner;
       if (is_float) {
         const double x = ow_get_f64(dtype, j->in->data, at);
-        ow_set_f64(dtype, j->out->data, at, j->exclusive ? sum : sum + x);
-        sum += x;
+        const double next = j->product ? sum * x : sum + x;
+        ow_set_f64(dtype, j->out->data, at, j->exclusive ? sum : next);
+        sum = next;
       } else {
         const uint64_t x = (uint64_t)ow_get_i64(dtype, j->in->data, at);
-        ow_set_i64(dtype, j->out->data, at, (int64_t)(j->exclusive ? total : total + x));
-        total += x;
+        const uint64_t next = j->product ? total * x : total + x;
+        ow_set_i64(dtype, j->out->data, at, (int64_t)(j->exclusive ? total : next));
+        total = next;
       }
     }
   }
 }
 
-static onward_status run_cumsum(const ow_args *a, void *state, onward_error *err) {
-  (void)state;
+static onward_status run_cumulative(const ow_args *a, bool product, onward_error *err) {
   const onward_tensor *in = a->in[0];
   const int64_t given = ow_count(a->in[1]) == 1 ? ow_index_at(a->in[1], 0) : INT64_MIN;
   if (given < -in->rank || given >= in->rank)
@@ -113,14 +114,27 @@ static onward_status run_cumsum(const ow_args *a, void *state, onward_error *err
                   .extent = in->dims[axis],
                   .inner = ow_dims_product(in->dims, axis + 1, in->rank),
                   .exclusive = ow_node_int(a->node, "exclusive", 0) != 0,
-                  .reverse = ow_node_int(a->node, "reverse", 0) != 0};
+                  .reverse = ow_node_int(a->node, "reverse", 0) != 0,
+                  .product = product};
   if (ow_count(in) > 0)
     ow_parallel_ranges(a->threads, ow_count(in) / j.extent, 8192 / j.extent, cumsum_lines, &j);
   return ONWARD_OK;
 }
 
+static onward_status run_cumsum(const ow_args *a, void *state, onward_error *err) {
+  (void)state;
+  return run_cumulative(a, false, err);
+}
+static onward_status run_cumprod(const ow_args *a, void *state, onward_error *err) {
+  (void)state;
+  return run_cumulative(a, true, err);
+}
+
 static const ow_kernel trilu_reference = {.name = "trilu_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_trilu};
 static const ow_kernel cumsum_reference = {.name = "cumsum_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_cumsum};
+static const ow_kernel cumprod_reference = {
+    .name = "cumprod_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_cumprod};
+static const ow_kernel *const cumprod_kernels[] = {&cumprod_reference, NULL};
 static const ow_kernel *const trilu_kernels[] = {&trilu_reference, NULL};
 static const ow_kernel *const cumsum_kernels[] = {&cumsum_reference, NULL};
 static const ow_inplace same_place[] = {{0, 0}};
@@ -153,5 +167,17 @@ const ow_op ow_ops_trilu_cumsum[] = {
      .inplace = same_place,
      .inplace_count = 1,
      .kernels = cumsum_kernels},
+    {.domain = "",
+     .name = "CumProd",
+     .since = 26,
+     .min_inputs = 2,
+     .max_inputs = 2,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = cumsum_attrs,
+     .infer = infer_cumsum,
+     .inplace = same_place,
+     .inplace_count = 1,
+     .kernels = cumprod_kernels},
     {.name = NULL},
 };

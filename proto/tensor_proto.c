@@ -35,14 +35,14 @@ typedef struct view {
 } view;
 
 onward_status ow_dtype_check(int32_t number, onward_dtype *dtype, onward_error *err) {
-  static const char *const newer[] = {"FLOAT8E8M0", "UINT2", "INT2"}; /* from 24 on */
-  if (number > ONWARD_UNDEFINED && number <= ONWARD_FLOAT4E2M1) {
+  static const char *const newer[] = {"FLOAT6E2M3", "FLOAT6E3M2"}; /* from 27 on */
+  if (number > ONWARD_UNDEFINED && number <= ONWARD_INT2) {
     *dtype = (onward_dtype)number;
     return ONWARD_OK;
   }
-  if (number > ONWARD_FLOAT4E2M1 && number <= ONWARD_FLOAT4E2M1 + 3)
-    return ow_fail(err, ONWARD_UNSUPPORTED, "element type %s (%d) is not supported",
-                   newer[number - ONWARD_FLOAT4E2M1 - 1], number);
+  if (number > ONWARD_INT2 && number <= ONWARD_INT2 + 2)
+    return ow_fail(err, ONWARD_UNSUPPORTED, "element type %s (%d) is not supported", newer[number - ONWARD_INT2 - 1],
+                   number);
   return number == 0 ? ow_fail(err, ONWARD_MODEL, "has no element type")
                      : ow_fail(err, ONWARD_MODEL, "element type %d does not exist", number);
 }
@@ -135,7 +135,7 @@ static onward_status examine(const ow_wire *wire, ow_source *source, bool mapped
   }
   v->field = wanted;
   const bool is_complex = ow_dtype(dtype)->kind == OW_KIND_COMPLEX;
-  /* int32_data of a 4-bit type holds a pair of elements each. */
+  /* int32_data of a type below a byte holds a byte of elements each. */
   const size_t want = ow_dtype(dtype)->bits < 8 ? v->bytes : (size_t)v->count * (is_complex ? 2 : 1);
   if (counts[wanted] != want)
     return ow_fail(err, ONWARD_MODEL, "%s has %zu elements, want %zu", field_names[wanted], counts[wanted], want);

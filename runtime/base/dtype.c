@@ -29,6 +29,9 @@ static const ow_dtype_info infos[] = {
     [ONWARD_UINT4] = {"uint4", 4, OW_KIND_UNSIGNED},
     [ONWARD_INT4] = {"int4", 4, OW_KIND_SIGNED},
     [ONWARD_FLOAT4E2M1] = {"float4e2m1", 4, OW_KIND_FLOAT},
+    [ONWARD_FLOAT8E8M0] = {"float8e8m0", 8, OW_KIND_FLOAT},
+    [ONWARD_UINT2] = {"uint2", 2, OW_KIND_UNSIGNED},
+    [ONWARD_INT2] = {"int2", 2, OW_KIND_SIGNED},
 };
 
 const ow_dtype_info *ow_dtype(onward_dtype dtype) {
@@ -36,20 +39,22 @@ const ow_dtype_info *ow_dtype(onward_dtype dtype) {
   return &infos[i < sizeof infos / sizeof infos[0] ? i : 0];
 }
 
-/* A float format of 8 or 16 bits: sign, exponent, mantissa. */
+/* A float format of 4, 8 or 16 bits: sign, exponent, mantissa. */
 typedef struct small_float {
   int exponent_bits, mantissa_bits, bias;
   enum {
     IEEE,
     FN,
-    FNUZ
-  } specials; /* FN: no infinity, NaN is all ones; FNUZ: NaN is minus zero, nothing else is special */
+    FNUZ,
+    FINITE
+  } specials; /* FN: no infinity, NaN is all ones; FNUZ: NaN is minus zero, nothing else is special; FINITE: nothing is */
 } small_float;
 
 static const small_float e4m3fn = {4, 3, 7, FN};
 static const small_float e4m3fnuz = {4, 3, 8, FNUZ};
 static const small_float e5m2 = {5, 2, 15, IEEE};
 static const small_float e5m2fnuz = {5, 2, 16, FNUZ};
+static const small_float e2m1 = {2, 1, 1, FINITE};
 static const small_float half = {5, 10, 15, IEEE};
 
 static double small_decode(const small_float *f, uint32_t bits) {
@@ -69,16 +74,16 @@ static double small_decode(const small_float *f, uint32_t bits) {
   return sign * ldexp(mantissa + (1 << f->mantissa_bits), exponent - f->bias - f->mantissa_bits);
 }
 
-/* Nearest even; the formats of 8 bits saturate to their largest finite number. */
+/* Nearest even; the formats up to 8 bits saturate to their largest finite number. */
 static uint32_t small_encode(const small_float *f, double value) {
   const int width = f->exponent_bits + f->mantissa_bits;
   const uint32_t all = (1u << width) - 1, infinity = all & ~((1u << f->mantissa_bits) - 1);
   const uint32_t sign = signbit(value) ? 1u << width : 0;
   const uint32_t largest = f->specials == IEEE ? infinity - 1 : f->specials == FN ? all - 1 : all;
   if (isnan(value))
-    return f->specials == FNUZ ? 1u << width
-           : f->specials == FN ? sign | all
-                               : sign | infinity | 1u << (f->mantissa_bits - 1);
+    return f->specials == FNUZ || f->specials == FINITE ? 1u << width
+           : f->specials == FN                          ? sign | all
+                                                        : sign | infinity | 1u << (f->mantissa_bits - 1);
   const bool saturates = width < 15;
   uint32_t magnitude;
   if (isinf(value)) {
@@ -150,6 +155,31 @@ static uint16_t bf16_from_f64(double value) {
   return ow_bf16_from_f32(f);
 }
 
+/* A power of two, biased by 127; 255 is NaN. Rounded up, saturating; zero and what is below it become the smallest. */
+static double e8m0_decode(uint8_t bits) { return bits == 255 ? (double)NAN : ldexp(1.0, (int)bits - 127); }
+static uint8_t e8m0_encode(double value) {
+  if (isnan(value))
+    return 255;
+  if (isinf(value))
+    return value > 0 ? 254 : 0;
+  int exponent;
+  const double m = frexp(value, &exponent); /* value = m * 2^exponent with |m| in [0.5, 1) */
+  const int power = m <= 0.5 ? exponent - 1 : exponent;
+  return (uint8_t)(m <= 0 || power < -127 ? 0 : power > 127 ? 254 : power + 127);
+}
+
+/* Elements of 2 or 4 bits. */
+static uint32_t below_byte_get(int bits, const void *data, int64_t i) {
+  const int64_t bit = i % (8 / bits) * bits;
+  return (uint32_t)((const uint8_t *)data)[i / (8 / bits)] >> bit & ((1u << bits) - 1);
+}
+static void below_byte_set(int bits, void *data, int64_t i, uint32_t value) {
+  const int64_t bit = i % (8 / bits) * bits;
+  uint8_t *const byte = (uint8_t *)data + i / (8 / bits);
+  const uint32_t below = bit == 0 ? 0 : *byte & ((1u << bit) - 1);
+  *byte = (uint8_t)(below | (value & ((1u << bits) - 1)) << bit);
+}
+
 /* Bytes, so that constants of a mapped file may be unaligned. */
 #define READ(type) \
   type v;          \
@@ -196,6 +226,11 @@ double ow_get_f64(onward_dtype dtype, const void *data, int64_t i) {
       READ(uint8_t);
       return small_decode(&e5m2fnuz, v);
     }
+    case ONWARD_FLOAT8E8M0: {
+      READ(uint8_t);
+      return e8m0_decode(v);
+    }
+    case ONWARD_FLOAT4E2M1: return small_decode(&e2m1, below_byte_get(4, data, i));
     default: return (double)ow_get_i64(dtype, data, i);
   }
 }
@@ -238,6 +273,10 @@ int64_t ow_get_i64(onward_dtype dtype, const void *data, int64_t i) {
       READ(int64_t);
       return v;
     }
+    case ONWARD_UINT4: return below_byte_get(4, data, i);
+    case ONWARD_INT4: return (int64_t)(below_byte_get(4, data, i) ^ 8u) - 8;
+    case ONWARD_UINT2: return below_byte_get(2, data, i);
+    case ONWARD_INT2: return (int64_t)(below_byte_get(2, data, i) ^ 2u) - 2;
     default: assert(false && "an integer type"); return 0;
   }
 }
@@ -279,6 +318,19 @@ void ow_set_f64(onward_dtype dtype, void *data, int64_t i, double value) {
     }
     case ONWARD_FLOAT8E5M2FNUZ: {
       WRITE(uint8_t, small_encode(&e5m2fnuz, value));
+      return;
+    }
+    case ONWARD_FLOAT8E8M0: {
+      WRITE(uint8_t, e8m0_encode(value));
+      return;
+    }
+    case ONWARD_FLOAT4E2M1: below_byte_set(4, data, i, small_encode(&e2m1, value)); return;
+    case ONWARD_UINT4:
+    case ONWARD_INT4:
+    case ONWARD_UINT2:
+    case ONWARD_INT2: {
+      const double d = clamp(value, -0x1p63, 0x1p63);
+      ow_set_i64(dtype, data, i, d >= 0x1p63 ? INT64_MAX : (int64_t)d);
       return;
     }
     case ONWARD_BOOL: {
@@ -332,6 +384,10 @@ void ow_set_i64(onward_dtype dtype, void *data, int64_t i, int64_t value) {
       WRITE(uint64_t, value);
       return;
     }
+    case ONWARD_UINT4:
+    case ONWARD_INT4: below_byte_set(4, data, i, (uint32_t)value); return;
+    case ONWARD_UINT2:
+    case ONWARD_INT2: below_byte_set(2, data, i, (uint32_t)value); return;
     default: assert(false && "an integer type");
   }
 }

@@ -27,7 +27,7 @@ typedef struct ow_dtype_info {
 const ow_dtype_info *ow_dtype(onward_dtype dtype);
 static inline size_t ow_dtype_size(onward_dtype dtype) {
   return (size_t)ow_dtype(dtype)->bits / 8;
-} /* 0 for 4-bit types */
+} /* 0 for types below a byte */
 
 /* A set of element types, as a bit mask: what a kernel accepts. */
 #define OW_BIT(dtype) (UINT32_C(1) << (dtype))
@@ -54,10 +54,12 @@ static inline uint16_t ow_bf16_from_f32(float f) { /* round to nearest even; NaN
 float ow_f32_from_f16(uint16_t h);
 uint16_t ow_f16_from_f32(float f); /* round to nearest even */
 
-/* Element i of a dense array as double / int64. For reference kernels: any real numeric type and bool, nothing below a byte. */
+/* Element i of a dense array as double / int64. For reference kernels: any real numeric type and bool. Elements below a byte are
+ * packed from the lowest bits; storing one clears those above it, so that they are stored in order. */
 double ow_get_f64(onward_dtype dtype, const void *data, int64_t i);
 int64_t ow_get_i64(onward_dtype dtype, const void *data, int64_t i); /* integer and bool types only */
-/* Stores value rounded to the type (float types: nearest even; integers: truncated, saturating, NaN gives 0). */
+/* Stores value rounded to the type (float types: nearest even; integers: truncated and saturating, below a byte
+ * wrapping, NaN gives 0). */
 void ow_set_f64(onward_dtype dtype, void *data, int64_t i, double value);
 void ow_set_i64(onward_dtype dtype, void *data, int64_t i, int64_t value); /* integer and bool types; wraps */
 

@@ -24,7 +24,7 @@ bool ow_tensor_size(onward_dtype dtype, int32_t rank, const int64_t *dims, size_
   if (bits == 0 || rank < 0 || rank > ONWARD_MAX_RANK || !ow_dims_count(rank, dims, &count))
     return false;
   if (bits < 8)
-    size = (size_t)count / 2 + (size_t)count % 2;
+    size = (size_t)count / (8 / (size_t)bits) + ((size_t)count % (8 / (size_t)bits) != 0);
   else if (!ow_size_mul((size_t)count, (size_t)bits / 8, &size))
     return false;
   if (size > PTRDIFF_MAX)

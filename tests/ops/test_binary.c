@@ -265,11 +265,55 @@ static void test_where(void **state) {
   op_end(&t);
 }
 
+/* From opset 28 on signed numbers shift, the sign stays; a negative amount is as large as can be. */
+static void test_signed_shift(void **state) {
+  (void)state;
+  static const struct {
+    const char *way;
+    double x[4], by[4], want[4];
+  } cases[] = {{"LEFT", {-8, 4, -1, 3}, {-1, 32, 100, 2}, {0, 0, 0, 12}},
+               {"RIGHT", {-8, 4, -1, -7}, {-1, 32, 100, 1}, {-1, 0, -1, -4}}};
+  for (size_t i = 0; i < 2; i++) {
+    op_case t = op_begin("", "BitShift", 28);
+    op_in(&t, ONWARD_INT32, DIMS(4), cases[i].x);
+    op_in(&t, ONWARD_INT32, DIMS(4), cases[i].by);
+    op_set_string(&t, "direction", cases[i].way);
+    op_expect(&t, 0, ONWARD_INT32, DIMS(4), cases[i].want);
+    op_end(&t);
+  }
+  op_case t = op_begin("", "BitShift", 11);
+  op_in(&t, ONWARD_INT32, DIMS(1), VALUES(1));
+  op_in(&t, ONWARD_INT32, DIMS(1), VALUES(1));
+  op_set_string(&t, "direction", "LEFT");
+  op_expect_error(&t, ONWARD_MODEL, "int32 are not allowed");
+  op_end(&t);
+}
+
+/* Python's rule: the sign of the divisor, infinities included. */
+static void test_float_mod(void **state) {
+  (void)state;
+  check("Mod", 28, ONWARD_FLOAT32, 8, VALUES(-4.5, 4.5, -3, 3, -1, 1, INFINITY, 1),
+        VALUES(2, -2, INFINITY, INFINITY, -INFINITY, -INFINITY, 2, 0), ONWARD_FLOAT32,
+        VALUES(1.5, -1.5, INFINITY, 3, -1, -INFINITY, NAN, NAN));
+}
+
+/* Before opset 7 a slope per channel. */
+static void test_old_prelu(void **state) {
+  (void)state;
+  op_case t = op_begin("", "PRelu", 6);
+  op_in(&t, ONWARD_FLOAT32, DIMS(1, 2, 2), VALUES(-1, 2, -3, -4));
+  op_in(&t, ONWARD_FLOAT32, DIMS(2), VALUES(10, 100));
+  op_expect(&t, 0, ONWARD_FLOAT32, DIMS(1, 2, 2), VALUES(-10, 2, -300, -400));
+  op_end(&t);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_integer_division),
-                                     cmocka_unit_test(test_mod),        cmocka_unit_test(test_pow),
-                                     cmocka_unit_test(test_bits),       cmocka_unit_test(test_variadic),
-                                     cmocka_unit_test(test_prelu),      cmocka_unit_test(test_broadcast),
-                                     cmocka_unit_test(test_compare),    cmocka_unit_test(test_where)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_arithmetic),   cmocka_unit_test(test_integer_division),
+                                     cmocka_unit_test(test_mod),          cmocka_unit_test(test_pow),
+                                     cmocka_unit_test(test_bits),         cmocka_unit_test(test_variadic),
+                                     cmocka_unit_test(test_prelu),        cmocka_unit_test(test_broadcast),
+                                     cmocka_unit_test(test_compare),      cmocka_unit_test(test_where),
+                                     cmocka_unit_test(test_signed_shift), cmocka_unit_test(test_float_mod),
+                                     cmocka_unit_test(test_old_prelu)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,68 @@ static void test_elems(void **state) {
   op_end(&t);
 }
 
+static void cast_one(onward_dtype from, onward_dtype to, const char *mode, int saturate, size_t n, const double *x,
+                     const double *want) {
+  const int64_t dims[] = {(int64_t)n};
+  op_case t = op_begin("", "Cast", 25);
+  op_in(&t, from, 1, dims, x);
+  op_set_int(&t, "to", to);
+  if (mode)
+    op_set_string(&t, "round_mode", mode);
+  op_set_int(&t, "saturate", saturate);
+  op_expect(&t, 0, to, 1, dims, want);
+  op_end(&t);
+}
+
+/* Two or four to a byte, an odd number of them; what does not fit loses its high bits. */
+static void test_below_byte(void **state) {
+  (void)state;
+  cast_one(F32, ONWARD_INT4, NULL, 1, 7, VALUES(-9, -8, -1, 0, 7, 8, 15), VALUES(7, -8, -1, 0, 7, -8, -1));
+  cast_one(F32, ONWARD_UINT4, NULL, 1, 5, VALUES(-9, -1, 15, 16, 2.9), VALUES(7, 15, 15, 0, 2));
+  cast_one(I64, ONWARD_INT2, NULL, 1, 7, VALUES(-3, -2, -1, 0, 1, 2, 3), VALUES(1, -2, -1, 0, 1, -2, -1));
+  cast_one(ONWARD_FLOAT16, ONWARD_UINT2, NULL, 1, 5, VALUES(0, 1, 2, 3, 4), VALUES(0, 1, 2, 3, 0));
+  cast_one(ONWARD_INT4, ONWARD_INT8, NULL, 1, 3, VALUES(-8, 7, -1), VALUES(-8, 7, -1));
+  cast_one(ONWARD_UINT2, ONWARD_UINT4, NULL, 1, 5, VALUES(3, 2, 1, 0, 3), VALUES(3, 2, 1, 0, 3));
+  /* 4-bit floats: 0 0.5 1 1.5 2 3 4 6; ties to even, no infinity */
+  cast_one(F32, ONWARD_FLOAT4E2M1, NULL, 1, 9, VALUES(0.25, 0.75, 1.05, -3.5, 5, -8, INFINITY, 1e-7, -2.5),
+           VALUES(0, 1, 1, -4, 4, -6, 6, 0, -2));
+  cast_one(ONWARD_FLOAT4E2M1, F32, NULL, 1, 3, VALUES(0.5, -6, 3), VALUES(0.5, -6, 3));
+}
+
+static void test_powers_of_two(void **state) {
+  (void)state;
+  cast_one(F32, ONWARD_FLOAT8E8M0, NULL, 1, 6, VALUES(0, 0.124, 0.25, 1.1, 8, INFINITY),
+           VALUES(0x1p-127, 0.125, 0.25, 2, 8, 0x1p127));
+  cast_one(F32, ONWARD_FLOAT8E8M0, "down", 1, 3, VALUES(0.124, 1.9, 8), VALUES(0.0625, 1, 8));
+  cast_one(F32, ONWARD_FLOAT8E8M0, "nearest", 1, 3, VALUES(1.4, 1.5, 7), VALUES(1, 2, 8));
+  cast_one(F32, ONWARD_FLOAT8E8M0, "nearest", 0, 3, VALUES(0, NAN, 4), VALUES(NAN, NAN, 4));
+  op_case t = op_begin("", "Cast", 25);
+  op_in(&t, F32, DIMS(1), VALUES(1));
+  op_set_int(&t, "to", ONWARD_FLOAT8E8M0);
+  op_set_string(&t, "round_mode", "sideways");
+  op_expect_error(&t, ONWARD_MODEL, "want up, down or nearest, got 'sideways'");
+  op_end(&t);
+}
+
+static void test_bit_cast(void **state) {
+  (void)state;
+  op_case t = op_begin("", "BitCast", 26);
+  op_in(&t, F32, DIMS(1, 3), VALUES(1, -2, 0));
+  op_set_int(&t, "to", ONWARD_INT32);
+  op_expect(&t, 0, ONWARD_INT32, DIMS(1, 3), VALUES(0x3f800000, -1073741824, 0));
+  op_end(&t);
+  t = op_begin("", "BitCast", 26);
+  op_in(&t, ONWARD_INT8, SCALAR, VALUES(-1));
+  op_set_int(&t, "to", ONWARD_UINT8);
+  op_expect(&t, 0, ONWARD_UINT8, SCALAR, VALUES(255));
+  op_end(&t);
+  t = op_begin("", "BitCast", 26);
+  op_in(&t, F32, DIMS(1), VALUES(1));
+  op_set_int(&t, "to", I64);
+  op_expect_error(&t, ONWARD_MODEL, "float32 and int64 are of 32 and 64 bits");
+  op_end(&t);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_float_to_integer),
                                      cmocka_unit_test(test_integer_to_integer),
@@ -144,6 +206,9 @@ int main(void) {
                                      cmocka_unit_test(test_int4),
                                      cmocka_unit_test(test_old_and_like),
                                      cmocka_unit_test(test_errors),
-                                     cmocka_unit_test(test_elems)};
+                                     cmocka_unit_test(test_elems),
+                                     cmocka_unit_test(test_below_byte),
+                                     cmocka_unit_test(test_powers_of_two),
+                                     cmocka_unit_test(test_bit_cast)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -369,12 +369,90 @@ static void test_cumsum(void **state) {
   op_end(&t);
 }
 
+static void test_cumprod(void **state) {
+  (void)state;
+  static const struct {
+    int exclusive, reverse;
+    double want[3];
+  } cases[] = {{0, 0, {1, 2, 6}}, {1, 0, {1, 1, 2}}, {0, 1, {6, 6, 3}}, {1, 1, {6, 3, 1}}};
+  for (size_t i = 0; i < 8; i++) {
+    op_case t = op_begin("", "CumProd", 26);
+    op_in(&t, i < 4 ? F32 : I32, DIMS(3), VALUES(1, 2, 3));
+    op_in(&t, I64, SCALAR, VALUES(-1));
+    op_set_int(&t, "exclusive", cases[i % 4].exclusive);
+    op_set_int(&t, "reverse", cases[i % 4].reverse);
+    op_expect(&t, 0, i < 4 ? F32 : I32, DIMS(3), cases[i % 4].want);
+    op_end(&t);
+  }
+}
+
+/* Two rows, each written where its index says. */
+static void test_tensor_scatter(void **state) {
+  (void)state;
+  static const double cache[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  op_case t = op_begin("", "TensorScatter", 24);
+  op_in(&t, F32, DIMS(3, 3, 1), cache);
+  op_in(&t, F32, DIMS(3, 2, 1), VALUES(10, 11, 12, 13, 14, 15));
+  op_in(&t, I64, DIMS(3), VALUES(0, 1, 2));
+  op_set_string(&t, "mode", "circular");
+  op_expect(&t, 0, F32, DIMS(3, 3, 1), VALUES(10, 11, 2, 3, 12, 13, 15, 7, 14));
+  op_end(&t);
+  t = op_begin("", "TensorScatter", 24);
+  op_in(&t, ONWARD_INT8, DIMS(1, 2, 3), VALUES(1, 2, 3, 4, 5, 6));
+  op_in(&t, ONWARD_INT8, DIMS(1, 2, 1), VALUES(7, 8));
+  op_set_int(&t, "axis", 2);
+  op_expect(&t, 0, ONWARD_INT8, DIMS(1, 2, 3), VALUES(7, 2, 3, 8, 5, 6));
+  op_end(&t);
+  t = op_begin("", "TensorScatter", 24);
+  op_in(&t, F32, DIMS(3, 3, 1), cache);
+  op_in(&t, F32, DIMS(3, 2, 1), VALUES(10, 11, 12, 13, 14, 15));
+  op_in(&t, I64, DIMS(3), VALUES(0, 1, 2));
+  op_expect_error(&t, ONWARD_DATA, "index 2 at [2] outside [0,1]");
+  op_end(&t);
+}
+
+static void test_half_range(void **state) {
+  (void)state;
+  op_case t = op_begin("", "Range", 27);
+  op_in(&t, ONWARD_FLOAT16, SCALAR, VALUES(1));
+  op_in(&t, ONWARD_FLOAT16, SCALAR, VALUES(5));
+  op_in(&t, ONWARD_FLOAT16, SCALAR, VALUES(1.5));
+  op_expect(&t, 0, ONWARD_FLOAT16, DIMS(3), VALUES(1, 2.5, 4));
+  op_end(&t);
+}
+
+/* Pairs next to each other, then pairs up to two apart; by hand. */
+static void test_tfidf(void **state) {
+  (void)state;
+  static const double weights[] = {2, 3, 0.5};
+  for (int i = 0; i < 3; i++) {
+    op_case t = op_begin("", "TfIdfVectorizer", 9);
+    op_in(&t, I32, DIMS(2, 4), VALUES(1, 1, 2, 3, 2, 7, 3, 7));
+    op_set_int(&t, "min_gram_length", 1);
+    op_set_int(&t, "max_gram_length", 2);
+    op_set_int(&t, "max_skip_count", i == 0 ? 0 : 1);
+    op_set_string(&t, "mode", i < 2 ? "TF" : "TFIDF");
+    op_set_ints(&t, "ngram_counts", DIMS(0, 1));
+    op_set_ints(&t, "ngram_indexes", DIMS(0, 2, 1));
+    op_set_ints(&t, "pool_int64s", DIMS(1, 1, 2, 2, 3)); /* 1; 1 2, 2 3 */
+    op_set_floats(&t, "weights", 3, weights);
+    op_expect(&t, 0, F32, DIMS(2, 3),
+              i == 0   ? VALUES(2, 1, 1, 0, 0, 0)
+              : i == 1 ? VALUES(2, 1, 2, 0, 1, 0)
+                       : VALUES(4, 0.5, 6, 0, 0.5, 0));
+    op_end(&t);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gather),    cmocka_unit_test(test_gather_outside), cmocka_unit_test(test_gather_elements),
-      cmocka_unit_test(test_gather_nd), cmocka_unit_test(test_scatter),        cmocka_unit_test(test_scatter_nd),
-      cmocka_unit_test(test_one_hot),   cmocka_unit_test(test_nonzero),        cmocka_unit_test(test_compress),
-      cmocka_unit_test(test_unique),    cmocka_unit_test(test_range),          cmocka_unit_test(test_constant_of_shape),
-      cmocka_unit_test(test_eye_like),  cmocka_unit_test(test_cumsum)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gather),          cmocka_unit_test(test_gather_outside),
+                                     cmocka_unit_test(test_gather_elements), cmocka_unit_test(test_gather_nd),
+                                     cmocka_unit_test(test_scatter),         cmocka_unit_test(test_scatter_nd),
+                                     cmocka_unit_test(test_one_hot),         cmocka_unit_test(test_nonzero),
+                                     cmocka_unit_test(test_compress),        cmocka_unit_test(test_unique),
+                                     cmocka_unit_test(test_range),           cmocka_unit_test(test_constant_of_shape),
+                                     cmocka_unit_test(test_eye_like),        cmocka_unit_test(test_cumsum),
+                                     cmocka_unit_test(test_cumprod),         cmocka_unit_test(test_tensor_scatter),
+                                     cmocka_unit_test(test_half_range),      cmocka_unit_test(test_tfidf)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -230,10 +230,91 @@ static void test_windows(void **state) {
   op_end(&t);
 }
 
+static void test_crop(void **state) {
+  (void)state;
+  op_case t = op_begin("", "CenterCropPad", 18); /* 5 to 2: one and a half off on the left is one */
+  op_in(&t, ONWARD_FLOAT32, DIMS(1, 5), VALUES(1, 2, 3, 4, 5));
+  op_in(&t, ONWARD_INT64, DIMS(2), VALUES(4, 2));
+  op_expect(&t, 0, ONWARD_FLOAT32, DIMS(4, 2), VALUES(0, 0, 2, 3, 0, 0, 0, 0));
+  op_end(&t);
+  t = op_begin("", "CenterCropPad", 18);
+  op_in(&t, ONWARD_UINT8, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6));
+  op_in(&t, ONWARD_INT64, DIMS(1), VALUES(1));
+  op_set_ints(&t, "axes", DIMS(-1));
+  op_expect(&t, 0, ONWARD_UINT8, DIMS(2, 1), VALUES(2, 5));
+  op_end(&t);
+  t = op_begin("", "CenterCropPad", 18);
+  op_in(&t, ONWARD_UINT8, DIMS(2, 3), VALUES(1, 2, 3, 4, 5, 6));
+  op_in(&t, ONWARD_INT64, DIMS(1), VALUES(1));
+  op_expect_error(&t, ONWARD_MODEL, "'shape' has 1 elements for 2 axes");
+  op_end(&t);
+}
+
+/* Blocks of 2 x 2 over 3 x 3 with stride 1: the middle gets four, the corners one. */
+static void test_col2im(void **state) {
+  (void)state;
+  op_case t = op_begin("", "Col2Im", 18);
+  op_in(&t, ONWARD_FLOAT32, DIMS(1, 4, 4), VALUES(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));
+  op_in(&t, ONWARD_INT64, DIMS(2), VALUES(3, 3));
+  op_in(&t, ONWARD_INT64, DIMS(2), VALUES(2, 2));
+  op_expect(&t, 0, ONWARD_FLOAT32, DIMS(1, 1, 3, 3), VALUES(1, 2, 1, 2, 4, 2, 1, 2, 1));
+  op_end(&t);
+  t = op_begin("", "Col2Im", 18); /* one dim, dilated, padded: taps 0 and 2 of a line of 3 with a pad of 1 */
+  op_in(&t, ONWARD_INT32, DIMS(1, 2, 3), VALUES(1, 2, 3, 10, 20, 30));
+  op_in(&t, ONWARD_INT64, DIMS(1), VALUES(3));
+  op_in(&t, ONWARD_INT64, DIMS(1), VALUES(2));
+  op_set_ints(&t, "dilations", DIMS(2));
+  op_set_ints(&t, "pads", DIMS(1, 1));
+  op_expect(&t, 0, ONWARD_INT32, DIMS(1, 1, 3), VALUES(2, 13, 20));
+  op_end(&t);
+  t = op_begin("", "Col2Im", 18);
+  op_in(&t, ONWARD_FLOAT32, DIMS(1, 4, 3), VALUES(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));
+  op_in(&t, ONWARD_INT64, DIMS(2), VALUES(3, 3));
+  op_in(&t, ONWARD_INT64, DIMS(2), VALUES(2, 2));
+  op_expect_error(&t, ONWARD_MODEL, "columns and places of the block");
+  op_end(&t);
+}
+
+static void test_affine_grid(void **state) {
+  (void)state;
+  for (int align = 0; align < 2; align++) { /* x is doubled, y shifted by 1 */
+    op_case t = op_begin("", "AffineGrid", 20);
+    op_in(&t, ONWARD_FLOAT32, DIMS(1, 2, 3), VALUES(2, 0, 0, 0, 1, 1));
+    op_in(&t, ONWARD_INT64, DIMS(4), VALUES(1, 1, 2, 2));
+    op_set_int(&t, "align_corners", align);
+    op_expect(&t, 0, ONWARD_FLOAT32, DIMS(1, 2, 2, 2),
+              align ? VALUES(-2, 0, 2, 0, -2, 2, 2, 2) : VALUES(-1, 0.5, 1, 0.5, -1, 1.5, 1, 1.5));
+    op_end(&t);
+  }
+}
+
+/* A 2 x 2 kernel of ones; the first tap is moved half a pixel to the right in the second case, and masked by half in the third. */
+static void test_deform_conv(void **state) {
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    op_case t = op_begin("", "DeformConv", 19);
+    op_in(&t, ONWARD_FLOAT32, DIMS(1, 1, 2, 3), VALUES(0, 1, 2, 3, 4, 5));
+    op_in(&t, ONWARD_FLOAT32, DIMS(1, 1, 2, 2), VALUES(1, 1, 1, 1));
+    op_in(&t, ONWARD_FLOAT32, DIMS(1, 8, 1, 2),
+          i == 0 ? VALUES(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+                 : VALUES(0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+    op_in(&t, ONWARD_FLOAT32, DIMS(1), VALUES(100));
+    if (i == 2)
+      op_in(&t, ONWARD_FLOAT32, DIMS(1, 4, 1, 2), VALUES(0.5, 0.5, 1, 1, 1, 1, 1, 1));
+    op_expect(&t, 0, ONWARD_FLOAT32, DIMS(1, 1, 1, 2),
+              i == 0   ? VALUES(108, 112)
+              : i == 1 ? VALUES(108.5, 112.5)
+                       : VALUES(108.25, 111.75));
+    op_end(&t);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_grid_sample), cmocka_unit_test(test_non_max_suppression),
                                      cmocka_unit_test(test_roi_align),   cmocka_unit_test(test_det),
                                      cmocka_unit_test(test_losses),      cmocka_unit_test(test_dft),
-                                     cmocka_unit_test(test_stft),        cmocka_unit_test(test_windows)};
+                                     cmocka_unit_test(test_stft),        cmocka_unit_test(test_windows),
+                                     cmocka_unit_test(test_crop),        cmocka_unit_test(test_col2im),
+                                     cmocka_unit_test(test_affine_grid), cmocka_unit_test(test_deform_conv)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

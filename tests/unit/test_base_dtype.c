@@ -21,8 +21,8 @@ static void names_and_sizes(void **state) {
   assert_int_equal(ow_dtype_size(ONWARD_FLOAT8E5M2), 1);
   assert_int_equal(ow_dtype_size(ONWARD_COMPLEX128), 16);
   assert_int_equal(ow_dtype_size(ONWARD_INT4), 0);
-  for (int i = 1; i <= 23; i++)
-    assert_true(ow_dtype((onward_dtype)i)->bits >= 4);
+  for (int i = 1; i <= 26; i++)
+    assert_true(ow_dtype((onward_dtype)i)->bits >= 2);
 }
 
 static void tensor_bytes(void **state) {
@@ -33,6 +33,8 @@ static void tensor_bytes(void **state) {
   assert_int_equal(bytes, 420);
   assert_int_equal(onward_tensor_bytes(ONWARD_INT4, 3, dims, &bytes, NULL), ONWARD_OK);
   assert_int_equal(bytes, 53); /* 105 half bytes */
+  assert_int_equal(onward_tensor_bytes(ONWARD_UINT2, 3, dims, &bytes, NULL), ONWARD_OK);
+  assert_int_equal(bytes, 27); /* 105 quarters */
   assert_int_equal(onward_tensor_bytes(ONWARD_INT64, 0, NULL, &bytes, NULL), ONWARD_OK);
   assert_int_equal(bytes, 8);
   onward_error err;

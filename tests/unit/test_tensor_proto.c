@@ -75,7 +75,7 @@ static void test_raw(void **state) {
                {ONWARD_FLOAT64, 24},       {ONWARD_UINT32, 12},        {ONWARD_UINT64, 24},      {ONWARD_COMPLEX64, 24},
                {ONWARD_COMPLEX128, 48},    {ONWARD_BFLOAT16, 6},       {ONWARD_FLOAT8E4M3FN, 3}, {ONWARD_FLOAT8E5M2, 3},
                {ONWARD_FLOAT8E4M3FNUZ, 3}, {ONWARD_FLOAT8E5M2FNUZ, 3}, {ONWARD_UINT4, 2},        {ONWARD_INT4, 2},
-               {ONWARD_FLOAT4E2M1, 2}};
+               {ONWARD_FLOAT4E2M1, 2},     {ONWARD_FLOAT8E8M0, 3},     {ONWARD_UINT2, 1},        {ONWARD_INT2, 1}};
   uint8_t bytes[64];
   for (size_t i = 0; i < sizeof bytes; i++)
     bytes[i] = (uint8_t)(i * 37 + 1);
@@ -216,7 +216,7 @@ static void test_contradictions(void **state) {
   expect_fail(typed(0, 1), ONWARD_MODEL, "has no element type");
   expect_fail(typed(99, 1), ONWARD_MODEL, "element type 99 does not exist");
   expect_fail(typed(-1, 1), ONWARD_MODEL, "element type -1 does not exist");
-  expect_fail(typed(24, 1), ONWARD_UNSUPPORTED, "FLOAT8E8M0");
+  expect_fail(typed(27, 1), ONWARD_UNSUPPORTED, "FLOAT6E2M3");
   expect_fail((pb){0}, ONWARD_FORMAT, "no bytes");
 
   pb p = typed(ONWARD_FLOAT32, 1);

@@ -5,7 +5,7 @@
 #include "cmd.h"
 
 typedef enum ow_element_class {
-  OW_ELEMENT_OTHER, /* strings, complex, 8- and 4-bit floats, 4-bit integers */
+  OW_ELEMENT_OTHER, /* strings, complex, floats of 8 and 4 bits, integers below a byte */
   OW_ELEMENT_REAL,  /* float16, bfloat16, float32, float64 */
   OW_ELEMENT_INT,   /* 8 to 64 bits */
   OW_ELEMENT_BOOL

@@ -101,7 +101,10 @@ typedef enum onward_dtype {
   ONWARD_FLOAT8E5M2FNUZ = 20,
   ONWARD_UINT4 = 21,
   ONWARD_INT4 = 22,
-  ONWARD_FLOAT4E2M1 = 23
+  ONWARD_FLOAT4E2M1 = 23,
+  ONWARD_FLOAT8E8M0 = 24, /* a power of two; no sign, no zero */
+  ONWARD_UINT2 = 25,
+  ONWARD_INT2 = 26
 } onward_dtype;
 
 #define ONWARD_MAX_RANK 12
@@ -117,7 +120,8 @@ typedef struct onward_tensor {
 /* "float32", "int64", ...; "?" for a value not in the list. */
 ONWARD_API const char *onward_dtype_name(onward_dtype dtype);
 
-/* Bytes that a dense tensor needs; 4-bit types take half a byte an element, rounded up in total.
+/* Bytes that a dense tensor needs; types below a byte are packed, the first element in the
+ * lowest bits, rounded up to bytes in total.
  * Errors: ONWARD_ARGUMENT for a bad dtype, rank or negative dim, ONWARD_LIMIT when the product overflows. */
 ONWARD_API onward_status onward_tensor_bytes(onward_dtype dtype, int32_t rank, const int64_t *dims, size_t *bytes,
                                              onward_error *err);
