@@ -126,6 +126,14 @@ typedef struct ow_inplace {
 #define OW_OP_VIEW 1u             /* output 0 is input 0 under another shape: no bytes move */
 #define OW_OP_NONDETERMINISTIC 2u /* never folded, never merged with its twin */
 #define OW_OP_COMMUTATIVE 4u      /* inputs 0 and 1 may change places */
+#define OW_OP_APPEND 8u /* output 0 is input 0 and more behind it, in the memory of input 0: a state's buffer */
+
+/* Input `in` is a past and output `out` its present, which is the past and new rows behind it along axis: what a state carries from
+ * one run to the next. */
+typedef struct ow_carry {
+  uint8_t out, in;
+  int8_t axis;
+} ow_carry;
 
 #define OW_ANY_COUNT UINT32_MAX /* variadic: no upper bound */
 
@@ -139,6 +147,8 @@ typedef struct ow_op {
   onward_status (*infer)(ow_infer *c);
   const ow_inplace *inplace;
   size_t inplace_count;
+  const ow_carry *carry;
+  size_t carry_count;
   const ow_kernel *const *kernels; /* in order of preference, the scalar reference last, then NULL */
 } ow_op;
 

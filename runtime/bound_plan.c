@@ -22,7 +22,7 @@ static onward_status collect_nodes(ow_plan *plan, onward_error *err) {
       needed[g->outputs[o].value->index] = true;
   size_t at = g->node_count;
   for (const ow_node *node = g->last; node; node = node->previous) {
-    bool need = false;
+    bool need = node->op->flags & OW_OP_APPEND; /* a state is written whatever is read */
     for (size_t o = 0; o < node->output_count && !need; o++)
       need = node->outputs[o] && needed[node->outputs[o]->index];
     if (!need)
@@ -173,9 +173,15 @@ onward_status ow_plan_create(const ow_plan_request *request, ow_plan **out, bool
     status = build_first(plan, request->room ? request->room : request->shapes, err);
   if (status == ONWARD_OK && request->room) {
     const size_t inputs = plan->variant->graph->input_count;
-    if (!(plan->room = ow_arena_zero(&plan->arena, inputs + 1, sizeof *plan->room)))
+    plan->room = ow_arena_zero(&plan->arena, inputs + 1, sizeof *plan->room);
+    plan->least = ow_arena_zero(&plan->arena, inputs + 1, sizeof *plan->least);
+    if (!plan->room || !plan->least) {
       status = no_memory(err);
-    else if (memcpy(plan->room, request->room, inputs * sizeof *plan->room), !ow_plan_rebind(plan, request->shapes))
+    } else {
+      memcpy(plan->room, request->room, inputs * sizeof *plan->room);
+      memcpy(plan->least, request->shapes, inputs * sizeof *plan->least);
+    }
+    if (status == ONWARD_OK && !ow_plan_rebind(plan, request->shapes))
       status = ow_fail(err, ONWARD_INTERNAL, "a plan with spare room does not fit its own shapes");
   }
   if (status != ONWARD_OK) {

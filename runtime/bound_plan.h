@@ -61,6 +61,8 @@ typedef struct ow_plan {
   void *base; /* the session arena the first segment's pointers are set for */
   onward_input_shape
       *room; /* by graph input: what a plan with spare room can grow to; NULL: it was planned for one shape */
+  onward_input_shape
+      *least;             /* with room: what it was first made for; dims that differ in room may be anything up to it */
   bool broken_assumption; /* set by a walk: the variant's symbolic dims do not hold */
   bool invalid;           /* a rebind failed half-way */
   uint64_t last_used;

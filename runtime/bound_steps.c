@@ -218,6 +218,10 @@ static void add_item(placing *p, uint32_t step, const ow_node *node, size_t o) {
   const ow_value *const v = node->outputs[o];
   const ow_value *const source = ow_node_input(node, 0);
   ow_plan_item item = {.bytes = plan->tensors[v->index].bytes, .first = step, .last = step, .alias = OW_NO_ALIAS};
+  if ((node->op->flags & OW_OP_APPEND) && o == 0 && source->is_input) {
+    plan->external[v->index] = source->index;
+    return;
+  }
   if ((node->op->flags & OW_OP_VIEW) && o == 0 && source) {
     const uint32_t from = p->item_of[source->index];
     if (from == OW_NO_ALIAS && !is_wanted_output(plan, v)) {

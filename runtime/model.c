@@ -43,8 +43,8 @@ static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *expl
   return ow_graph_validate(graph, err);
 }
 
-onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explain, ow_variant **out,
-                                onward_error *err) {
+static onward_status create_variant(onward_model *model, unsigned form, bool assume, ow_out *explain, ow_variant **out,
+                                    onward_error *err) {
   const ow_allocator *const a = model->allocator;
   onward_status status = ONWARD_MEMORY;
   ow_variant *variant = ow_alloc_zero(a, 1, sizeof *variant);
@@ -59,9 +59,18 @@ onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explai
   variant->assume = assume;
   variant->graph->assume = assume;
   variant->graph->weights = &model->weights;
-  status = ow_infer_inputs(variant->graph, assume, err);
+  variant->form = form;
+  status = form & OW_FORM_STATE
+               ? ow_state_form(variant->graph, model->registry, &variant->pairs, &variant->pair_count, err)
+               : ONWARD_OK;
+  if (status == ONWARD_OK)
+    status = ow_infer_inputs(variant->graph, assume, err);
   if (status == ONWARD_OK)
     status = optimise(model, variant->graph, explain, err);
+  if (status == ONWARD_OK && (form & OW_FORM_LAST_ROW))
+    status = ow_last_row(variant->graph, model->registry, err);
+  if (status == ONWARD_OK && (form & OW_FORM_STATE))
+    status = ow_state_bind(variant->graph, variant->pairs, variant->pair_count, err);
   if (status != ONWARD_OK)
     goto fail;
   *out = variant;
@@ -71,12 +80,19 @@ fail:
   return status;
 }
 
-onward_status ow_model_doubting(onward_model *model, const ow_variant **out, onward_error *err) {
+onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explain, ow_variant **out,
+                                onward_error *err) {
+  return create_variant(model, 0, assume, explain, out, err);
+}
+
+onward_status ow_model_variant(onward_model *model, unsigned form, bool assume, const ow_variant **out,
+                               onward_error *err) {
   onward_status status = ONWARD_OK;
+  ow_variant **const slot = form ? &model->formed[form][assume] : assume ? &model->trusting : &model->doubting;
   ow_mutex_lock(&model->lock);
-  if (!model->doubting)
-    status = ow_variant_create(model, false, NULL, &model->doubting, err);
-  *out = model->doubting;
+  if (!*slot)
+    status = create_variant(model, form, assume, NULL, slot, err);
+  *out = *slot;
   ow_mutex_unlock(&model->lock);
   return status;
 }
@@ -217,6 +233,9 @@ void onward_model_free(onward_model *model) {
   ow_packed_free(&model->packed);
   ow_variant_free(a, model->trusting);
   ow_variant_free(a, model->doubting);
+  for (size_t form = 1; form < OW_FORMS; form++)
+    for (size_t assume = 0; assume < 2; assume++)
+      ow_variant_free(a, model->formed[form][assume]);
   ow_graph_free(model->file_graph);
   ow_dims_free(model->file_dims);
   ow_registry_free(model->registry);

@@ -8,6 +8,7 @@
 #include "runtime/session.h"
 
 #define GROWTH_STEP INT64_C(64)
+#define STATE_STEP INT64_C(1024)
 #define SPARE_BYTES ((size_t)1 << 20) /* spare room beyond twice the arena in use and this is not worth it */
 
 static void move_to_front(onward_session *session, size_t index) {
@@ -42,7 +43,7 @@ static void keep_within(onward_session *session, size_t bytes) {
 
 /* Like the plan's shapes but for dims that all grew by the same few, as past and mask do when a decoder goes on: room gets them
  * rounded up, again by the same amount, so that they still fit each other. */
-static bool growth(const onward_session *session, const ow_plan *last, const onward_input_shape *shapes,
+static bool growth(const onward_session *session, const ow_plan *last, const onward_input_shape *shapes, bool far,
                    onward_input_shape *room) {
   const ow_graph *const g = session->variant->graph;
   int64_t largest = 0, delta = 0;
@@ -64,7 +65,13 @@ static bool growth(const onward_session *session, const ow_plan *last, const onw
   if (!largest)
     return false;
   const int64_t step = largest / 4 > GROWTH_STEP ? largest / 4 : GROWTH_STEP;
-  const int64_t spare = (largest + step - 1) / step * step - largest;
+  int64_t spare = (largest + step - 1) / step * step - largest;
+  if (far) { /* as far as the state goes, in steps that double */
+    const int64_t more = largest > STATE_STEP ? largest : STATE_STEP, left = session->state->capacity - largest;
+    spare = left < more ? left : more;
+  }
+  if (spare < 0)
+    return false;
   for (size_t i = 0; i < g->input_count; i++) {
     room[i] = shapes[i];
     for (int32_t d = 0; d < shapes[i].rank; d++)
@@ -83,9 +90,11 @@ static bool has_room(const onward_session *session, const ow_plan *plan, const o
   for (size_t i = 0; i < g->input_count; i++) {
     if (shapes[i].rank != plan->bound[i].rank)
       return false;
-    for (int32_t d = 0; d < shapes[i].rank; d++)
-      if (shapes[i].dims[d] < plan->bound[i].dims[d] || shapes[i].dims[d] > plan->room[i].dims[d])
+    for (int32_t d = 0; d < shapes[i].rank; d++) {
+      const int64_t dim = shapes[i].dims[d], most = plan->room[i].dims[d];
+      if (most == plan->least[i].dims[d] ? dim != most : dim < 1 || dim > most)
         return false;
+    }
   }
   return true;
 }
@@ -106,18 +115,28 @@ static void blame_names(const onward_session *session, const onward_input_shape 
           }
 }
 
-static onward_status build(onward_session *session, const onward_input_shape *shapes, const onward_input_shape *room,
-                           ow_plan **plan, onward_error *err) {
-  ow_plan_request request = {session->model, session->variant, session->threads, session->wanted, shapes, room};
+/* NULL: spare room is not possible or not worth it. */
+static ow_plan *build_with_room(onward_session *session, ow_plan_request request, const onward_input_shape *room) {
+  ow_plan *plan = NULL;
+  bool broken = false;
+  request.room = room;
+  if (ow_plan_create(&request, &plan, &broken, NULL) != ONWARD_OK || !plan)
+    return NULL;
+  if (plan->segments[0].arena_bytes <= 2 * session->arena_bytes + SPARE_BYTES)
+    return plan;
+  ow_plan_free(plan);
+  return NULL;
+}
+
+static onward_status build(onward_session *session, const onward_input_shape *shapes, ow_plan **plan,
+                           onward_error *err) {
+  ow_plan_request request = {session->model, session->variant, session->threads, session->wanted, shapes, NULL};
   bool broken = false;
   *plan = NULL;
-  if (room && ow_plan_create(&request, plan, &broken, NULL) == ONWARD_OK && *plan) {
-    if ((*plan)->segments[0].arena_bytes <= 2 * session->arena_bytes + SPARE_BYTES)
+  for (int far = session->state ? 1 : 0; far >= 0 && session->plan_count; far--)
+    if (growth(session, session->plans[0], shapes, far == 1, session->room) &&
+        (*plan = build_with_room(session, request, session->room)))
       return ONWARD_OK;
-    ow_plan_free(*plan);
-    *plan = NULL;
-  }
-  request.room = NULL;
   OW_TRY(ow_plan_create(&request, plan, &broken, err));
   if (!broken)
     return ONWARD_OK;
@@ -126,7 +145,7 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
         session->model, ONWARD_LOG_WARNING,
         "the shapes given do not fit the names of the model's dimensions; going on without trusting the names");
   session->warned = true;
-  OW_TRY(ow_model_doubting(session->model, &request.variant, err));
+  OW_TRY(ow_model_variant(session->model, session->variant->form, false, &request.variant, err));
   const onward_status status = ow_plan_create(&request, plan, &broken, err);
   if (status != ONWARD_OK)
     blame_names(session, shapes, err);
@@ -136,7 +155,8 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
 onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **out,
                               onward_error *err) {
   for (size_t i = 0; i < session->plan_count; i++)
-    if (ow_plan_bound_to(session->plans[i], session->plans[i]->variant, session->wanted, shapes)) {
+    if (session->plans[i]->variant->form == session->variant->form &&
+        ow_plan_bound_to(session->plans[i], session->plans[i]->variant, session->wanted, shapes)) {
       move_to_front(session, i);
       *out = session->plans[0];
       return ONWARD_OK;
@@ -159,9 +179,8 @@ onward_status ow_session_plan(onward_session *session, const onward_input_shape 
   if (!ow_reserve(session->allocator, &session->plans, &session->plan_capacity, session->plan_count,
                   session->plan_count + 1, sizeof *session->plans))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the plan list");
-  const bool grew = session->plan_count && growth(session, session->plans[0], shapes, session->room);
   ow_plan *plan;
-  OW_TRY(build(session, shapes, grew ? session->room : NULL, &plan, err));
+  OW_TRY(build(session, shapes, &plan, err));
   session->stats.plans_built++;
   session->stats.primitives_created += plan->primitives;
   session->plans[session->plan_count++] = plan;

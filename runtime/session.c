@@ -179,6 +179,11 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
       s->given[i] = &inputs[k];
   }
   for (size_t i = 0; i < want; i++) {
+    if (ow_state_find(s->state, i)) {
+      if (s->given[i])
+        mismatch(&m, "input '%s' is kept in the state: leave it out", s->model->inputs[i].name);
+      continue;
+    }
     if (!s->given[i]) {
       mismatch(&m, "input '%s' is missing", s->model->inputs[i].name);
       continue;
@@ -208,10 +213,16 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
       return ow_fail(err, ONWARD_INPUT, "no output '%s'; outputs are %s", outputs[k].name ? outputs[k].name : "(null)",
                      list_names(&names, s->model->outputs, have));
     }
+    for (size_t b = 0; s->state && b < s->state->count; b++)
+      if (s->state->buffers[b].pair->output == o)
+        return ow_fail(err, ONWARD_INPUT, "output '%s' is kept in the state: use onward_state_export", outputs[k].name);
     s->wanted[o] = true;
     if (outputs[k].tensor.data == s->handed[o])
       outputs[k].tensor.data = NULL; /* the same array as in the last run: session memory is wanted again */
   }
+  for (size_t b = 0; s->state && b < s->state->count; b++)
+    if (!s->state->buffers[b].pair->append)
+      s->wanted[s->state->buffers[b].pair->output] = true;
   memset(s->handed, 0, have * sizeof *s->handed); /* from here on an equal address is a new buffer */
   return ONWARD_OK;
 }
@@ -299,7 +310,8 @@ static onward_status place_first(onward_session *s, ow_plan *plan, onward_error 
 static void set_inputs(onward_session *s, ow_plan *plan) {
   const ow_graph *const g = plan->variant->graph;
   for (size_t i = 0; i < g->input_count; i++) {
-    plan->tensors[g->inputs[i]->index].data = s->given[i]->tensor.data;
+    const ow_state_buffer *const buffer = ow_state_find(s->state, i);
+    plan->tensors[g->inputs[i]->index].data = buffer ? buffer->data : s->given[i]->tensor.data;
     plan->ready[g->inputs[i]->index] = true;
   }
 }
@@ -343,18 +355,32 @@ static onward_status run_plan(onward_session *s, ow_plan *plan, onward_error *er
   return status;
 }
 
-onward_status onward_session_run(onward_session *s, const onward_named_tensor *inputs, size_t input_count,
-                                 onward_named_tensor *outputs, size_t output_count, const onward_run_options *options,
-                                 onward_error *err) {
-  if (!s || (input_count && !inputs) || (output_count && !outputs))
-    return ow_fail(err, ONWARD_ARGUMENT, "onward_session_run needs a session and its tensors");
-  if (options && (options->state || options->last_token_logits_only))
-    return ow_fail(err, ONWARD_UNSUPPORTED, "key-value state is not built yet");
-  atomic_store(&s->cancelled, false);
+/* The variant's form that the options ask for. */
+static onward_status take_options(onward_session *s, const onward_run_options *given, onward_error *err) {
+  onward_run_options o = onward_run_options_default();
+  if (given && given->struct_size == 0)
+    return ow_fail(err, ONWARD_ARGUMENT, "options.struct_size is 0: start from onward_run_options_default()");
+  if (given)
+    memcpy(&o, given, given->struct_size < sizeof o ? given->struct_size : sizeof o);
+  if (o.state && o.state->model != s->model)
+    return ow_fail(err, ONWARD_ARGUMENT, "the state belongs to another model");
+  const unsigned form = (o.state ? OW_FORM_STATE : 0) | (o.last_token_logits_only ? OW_FORM_LAST_ROW : 0);
+  if (s->variant->form != form || !s->variant->assume)
+    OW_TRY(ow_model_variant(s->model, form, true, &s->variant, err));
+  s->state = o.state;
+  return ONWARD_OK;
+}
+
+static onward_status run(onward_session *s, const onward_named_tensor *inputs, size_t input_count,
+                         onward_named_tensor *outputs, size_t output_count, onward_error *err) {
   OW_TRY(take_inputs(s, inputs, input_count, err));
   OW_TRY(take_outputs(s, outputs, output_count, err));
   ow_plan *plan;
-  onward_status status = ow_session_plan(s, s->shapes, &plan, err);
+  onward_status status = s->state ? ow_state_shapes(s->state, s->shapes, err) : ONWARD_OK;
+  if (status == ONWARD_OK)
+    status = ow_session_plan(s, s->shapes, &plan, err);
+  if (status == ONWARD_OK && s->state)
+    status = ow_state_reserve(s->state, plan, err);
   if (status == ONWARD_OK)
     status = run_plan(s, plan, err);
   if (status != ONWARD_OK) {
@@ -362,6 +388,24 @@ onward_status onward_session_run(onward_session *s, const onward_named_tensor *i
     return status;
   }
   OW_TRY(hand_out(s, plan, outputs, output_count, err));
+  if (s->state)
+    OW_TRY(ow_state_keep(s->state, plan, err)); /* only now: a run that fails leaves the state as it was */
   s->stats.runs++;
   return ONWARD_OK;
+}
+
+onward_status onward_session_run(onward_session *s, const onward_named_tensor *inputs, size_t input_count,
+                                 onward_named_tensor *outputs, size_t output_count, const onward_run_options *options,
+                                 onward_error *err) {
+  if (!s || (input_count && !inputs) || (output_count && !outputs))
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_session_run needs a session and its tensors");
+  atomic_store(&s->cancelled, false);
+  OW_TRY(take_options(s, options, err));
+  if (s->state && atomic_exchange(&s->state->busy, true))
+    return ow_fail(err, ONWARD_ARGUMENT, "another run is using the state");
+  const onward_status status = run(s, inputs, input_count, outputs, output_count, err);
+  if (s->state)
+    atomic_store(&s->state->busy, false);
+  s->state = NULL;
+  return status;
 }

@@ -6,6 +6,7 @@
 
 #include "runtime/bound_plan.h"
 #include "runtime/profile.h"
+#include "runtime/state.h"
 
 #define OW_PLAN_LIST_BYTES ((size_t)4 << 20)
 
@@ -14,9 +15,10 @@ struct onward_session {
   const ow_allocator *allocator;
   onward_session_options options;
   int threads;
-  const ow_variant *variant;
-  bool warned;     /* that the model's dimension names do not hold */
-  ow_plan **plans; /* most recently used first */
+  const ow_variant *variant; /* of the run that is going on; trusting, of the form it wants */
+  onward_state *state;       /* of the run that is going on, or NULL */
+  bool warned;               /* that the model's dimension names do not hold */
+  ow_plan **plans;           /* most recently used first */
   size_t plan_count, plan_capacity;
   void *arena;
   size_t arena_bytes;

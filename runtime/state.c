@@ -1,33 +1,456 @@
-/* The key-value cache of section "state" in onward.h: declared so that programs can be written against it. */
-#include "base/status.h"
+/* The key-value cache kept in place: buffers whose first axis is the position, so that growing and truncating move nothing. */
+#include "runtime/state.h"
 
-static onward_status unsupported(onward_error *err) {
-  return ow_fail(err, ONWARD_UNSUPPORTED, "key-value state is not built yet");
+#include <string.h>
+
+#define FIRST_ROWS INT64_C(64)
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static const char *past_name(const onward_state *s, const ow_state_buffer *b) {
+  return s->variant->graph->inputs[b->pair->input]->name;
+}
+
+/* ---- create and free ---------------------------------------------------------------------------------------------------------- */
+
+static onward_status make(onward_model *model, int64_t capacity, onward_state **out, onward_error *err) {
+  const ow_allocator *const a = model->allocator;
+  const ow_variant *variant;
+  OW_TRY(ow_model_variant(model, OW_FORM_STATE, true, &variant, err));
+  onward_state *const s = ow_alloc_zero(a, 1, sizeof *s);
+  if (!s)
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the state");
+  s->model = model;
+  s->allocator = a;
+  s->variant = variant;
+  s->capacity = capacity;
+  s->count = variant->pair_count;
+  s->symbol_count = ow_dims_symbol_count(variant->dims);
+  s->buffers = ow_alloc_zero(a, s->count + 1, sizeof *s->buffers);
+  s->symbols = ow_alloc_zero(a, (size_t)s->symbol_count + 1, sizeof *s->symbols);
+  if (!s->buffers || !s->symbols) {
+    onward_state_free(s);
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the state");
+  }
+  for (size_t i = 0; i < s->count; i++) {
+    s->buffers[i].pair = &variant->pairs[i];
+    s->buffers[i].rank = variant->pairs[i].rank;
+    s->buffers[i].dtype = variant->graph->inputs[variant->pairs[i].input]->type.dtype;
+  }
+  *out = s;
+  return ONWARD_OK;
 }
 
 onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state, onward_error *err) {
-  (void)model, (void)capacity, (void)state;
-  return unsupported(err);
+  if (!model || !state)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_state_create needs a model and a place for the state");
+  if (capacity < 1)
+    return ow_fail(err, ONWARD_ARGUMENT, "a state's capacity is %lld, want at least 1 token", (long long)capacity);
+  const onward_status status = make(model, capacity, state, err);
+  if (status != ONWARD_OK)
+    ow_error_prefix(err, "%s", model->title);
+  return status;
 }
-void onward_state_free(onward_state *state) { (void)state; }
-int64_t onward_state_length(const onward_state *state) {
-  (void)state;
+
+void onward_state_free(onward_state *s) {
+  if (!s)
+    return;
+  for (size_t i = 0; s->buffers && i < s->count; i++)
+    ow_free(s->allocator, s->buffers[i].data);
+  ow_free(s->allocator, s->buffers);
+  ow_free(s->allocator, s->symbols);
+  ow_free(s->allocator, s->spare);
+  ow_free(s->allocator, s);
+}
+
+int64_t onward_state_length(const onward_state *state) { return state ? state->length : -1; }
+
+/* ---- what a run asks ---------------------------------------------------------------------------------------------------------- */
+
+ow_state_buffer *ow_state_find(onward_state *s, size_t input) {
+  for (size_t i = 0; s && i < s->count; i++)
+    if (s->buffers[i].pair->input == input)
+      return &s->buffers[i];
+  return NULL;
+}
+
+/* Which logical dim physical dim d is. */
+static int32_t logical_dim(const ow_state_buffer *b, int32_t d) {
+  if (!b->pair->append)
+    return d;
+  return d == 0 ? b->pair->axis : d <= b->pair->axis ? d - 1 : d;
+}
+
+static void bind_given(onward_state *s, const onward_input_shape *shapes) {
+  const ow_graph *const g = s->variant->graph;
+  for (int32_t k = 0; k < s->symbol_count; k++)
+    s->symbols[k] = INT64_MIN;
+  s->batch = 0;
+  for (size_t i = 0; i < g->input_count; i++) {
+    if (ow_state_find(s, i))
+      continue;
+    if (!s->batch && shapes[i].rank >= 2)
+      s->batch = shapes[i].dims[0];
+    for (int32_t d = 0; d < shapes[i].rank && d < g->input_shapes[i].rank; d++) {
+      const int32_t k = ow_dim_symbol_index(s->variant->dims, g->input_shapes[i].dims[d]);
+      if (k >= 0 && k < s->symbol_count && s->symbols[k] == INT64_MIN)
+        s->symbols[k] = shapes[i].dims[d];
+    }
+  }
+}
+
+/* A dim of an empty state: fixed, or what the new rows will have, or the number of rows of the batch. */
+static onward_status empty_dim(const onward_state *s, const ow_state_buffer *b, int32_t d, int64_t *out,
+                               onward_error *err) {
+  const ow_value *const past = s->variant->graph->inputs[b->pair->input];
+  const ow_dim own = past->type.shape.dims[d];
+  const int32_t logical = logical_dim(b, d);
+  if (ow_dim_is_const(own)) {
+    *out = own.k;
+    return ONWARD_OK;
+  }
+  if (ow_dim_evaluate(s->variant->dims, own, s->symbols, s->symbol_count, out))
+    return ONWARD_OK;
+  if (b->pair->append) {
+    const ow_shape *const rows = &b->pair->append->inputs[1]->type.shape;
+    if (rows->rank == b->rank &&
+        ow_dim_evaluate(s->variant->dims, rows->dims[logical], s->symbols, s->symbol_count, out))
+      return ONWARD_OK;
+  }
+  if (logical != b->pair->batch_axis || s->batch < 1)
+    return ow_fail(err, ONWARD_UNSUPPORTED, "a state cannot tell dim %d of input '%s' before the first run", logical,
+                   past->name);
+  *out = s->batch;
+  return ONWARD_OK;
+}
+
+static bool set_row_bytes(ow_state_buffer *b) {
+  int64_t one[ONWARD_MAX_RANK];
+  memcpy(one, b->dims, sizeof one);
+  one[0] = 1;
+  return ow_tensor_size(b->dtype, b->rank, one, &b->row_bytes);
+}
+
+static onward_status start(onward_state *s, const onward_input_shape *shapes, onward_error *err) {
+  bind_given(s, shapes);
+  for (size_t i = 0; i < s->count; i++) {
+    ow_state_buffer *const b = &s->buffers[i];
+    for (int32_t d = 0; d < b->rank; d++) {
+      b->dims[d] = 0;
+      if (logical_dim(b, d) != b->pair->axis)
+        OW_TRY(empty_dim(s, b, d, &b->dims[d], err));
+    }
+    if (!set_row_bytes(b))
+      return ow_fail(err, ONWARD_LIMIT, "input '%s' of the state is too large", past_name(s, b));
+  }
+  return ONWARD_OK;
+}
+
+onward_status ow_state_shapes(onward_state *s, onward_input_shape *shapes, onward_error *err) {
+  if (s->length == 0)
+    OW_TRY(start(s, shapes, err));
+  for (size_t i = 0; i < s->count; i++) {
+    const ow_state_buffer *const b = &s->buffers[i];
+    onward_input_shape *const shape = &shapes[b->pair->input];
+    shape->name = past_name(s, b);
+    shape->rank = b->rank;
+    memcpy(shape->dims, b->dims, sizeof shape->dims);
+  }
+  return ONWARD_OK;
+}
+
+static onward_status grow(onward_state *s, ow_state_buffer *b, size_t used, size_t bytes, onward_error *err) {
+  void *const data = ow_alloc(s->allocator, bytes);
+  if (!data)
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the state (%zu bytes)", bytes);
+  if (used)
+    memcpy(data, b->data, used);
+  ow_free(s->allocator, b->data);
+  b->data = data;
+  b->bytes = bytes;
+  return ONWARD_OK;
+}
+
+static const ow_node *append_in(const ow_plan *plan, const ow_state_buffer *b) {
+  for (size_t p = 0; p < plan->variant->pair_count; p++)
+    if (plan->variant->pairs[p].input == b->pair->input)
+      return plan->variant->pairs[p].append;
+  return NULL;
+}
+
+/* The length a buffer will have; -1: not known before the run. */
+static int64_t length_after(const onward_state *s, const ow_plan *plan, const ow_state_buffer *b) {
+  const ow_node *const append = append_in(plan, b);
+  if (append && plan->segments[0].end_node == plan->node_count)
+    return plan->tensors[append->outputs[0]->index].dims[0];
+  int64_t rows;
+  const ow_shape *const fresh = append ? &append->inputs[1]->type.shape : NULL;
+  if (fresh && fresh->rank == b->rank &&
+      ow_dim_evaluate(plan->variant->dims, fresh->dims[b->pair->axis], plan->symbols, plan->symbol_count, &rows))
+    return s->length + rows;
   return -1;
 }
-onward_status onward_state_truncate(onward_state *state, int64_t length, onward_error *err) {
-  (void)state, (void)length;
-  return unsupported(err);
+
+onward_status ow_state_reserve(onward_state *s, const ow_plan *plan, onward_error *err) {
+  for (size_t i = 0; i < s->count; i++) {
+    ow_state_buffer *const b = &s->buffers[i];
+    if (!b->pair->append)
+      continue;
+    const int64_t rows = length_after(s, plan, b);
+    if (rows < 0)
+      return ow_fail(err, ONWARD_UNSUPPORTED, "the new rows of '%s' depend on data", past_name(s, b));
+    if (rows > s->capacity)
+      return ow_fail(err, ONWARD_LIMIT, "the state would hold %lld tokens; it was made for %lld", (long long)rows,
+                     (long long)s->capacity);
+    size_t want, used = (size_t)s->length * b->row_bytes;
+    if (!ow_size_mul((size_t)rows, b->row_bytes, &want))
+      return ow_fail(err, ONWARD_LIMIT, "the state is too large");
+    if (want <= b->bytes)
+      continue;
+    const int64_t have = (int64_t)(b->row_bytes ? b->bytes / b->row_bytes : 0);
+    const int64_t room =
+        min_i64(s->capacity, max_i64(max_i64(rows, FIRST_ROWS), have > s->capacity / 2 ? s->capacity : 2 * have));
+    if (!ow_size_mul((size_t)room, b->row_bytes, &want))
+      return ow_fail(err, ONWARD_LIMIT, "the state is too large");
+    OW_TRY(grow(s, b, used, want, err));
+  }
+  return ONWARD_OK;
 }
-onward_status onward_state_reorder(onward_state *state, const int64_t *rows, size_t count, onward_error *err) {
-  (void)state, (void)rows, (void)count;
-  return unsupported(err);
+
+onward_status ow_state_keep(onward_state *s, const ow_plan *plan, onward_error *err) {
+  int64_t length = -1;
+  for (size_t i = 0; i < s->count; i++) {
+    ow_state_buffer *const b = &s->buffers[i];
+    const ow_node *const append = append_in(plan, b);
+    const onward_tensor *const present =
+        &plan->tensors[append ? append->outputs[0]->index
+                              : plan->variant->graph->outputs[b->pair->output].value->index];
+    if (!append) {
+      if (present->rank != b->rank)
+        return ow_fail(err, ONWARD_MODEL, "what follows '%s' has rank %d", past_name(s, b), present->rank);
+      if (present->bytes > b->bytes)
+        OW_TRY(grow(s, b, 0, present->bytes + present->bytes / 2, err));
+      if (present->bytes)
+        memcpy(b->data, present->data, present->bytes);
+    }
+    memcpy(b->dims, present->dims, sizeof b->dims);
+    const int64_t now = append ? b->dims[0] : b->pair->axis >= 0 ? b->dims[b->pair->axis] : length;
+    if (length >= 0 && now != length)
+      return ow_fail(err, ONWARD_UNSUPPORTED, "caches of unlike length: '%s' holds %lld, others %lld", past_name(s, b),
+                     (long long)now, (long long)length);
+    length = now;
+  }
+  s->length = length < 0 ? 0 : length;
+  return ONWARD_OK;
 }
-onward_status onward_state_clone(const onward_state *state, onward_state **copy, onward_error *err) {
-  (void)state, (void)copy;
-  return unsupported(err);
+
+/* ---- calls -------------------------------------------------------------------------------------------------------------------- */
+
+static onward_status enter(onward_state *s, const char *call, onward_error *err) {
+  if (!s)
+    return ow_fail(err, ONWARD_ARGUMENT, "%s needs a state", call);
+  if (atomic_exchange(&s->busy, true))
+    return ow_fail(err, ONWARD_ARGUMENT, "%s: a run is using the state", call);
+  return ONWARD_OK;
 }
+
+static void leave(onward_state *s) { atomic_store(&s->busy, false); }
+
+static int64_t product(const int64_t *dims, int32_t from, int32_t to) {
+  int64_t n = 1;
+  for (int32_t d = from; d < to; d++)
+    n *= dims[d];
+  return n;
+}
+
+/* to = from with `keep` of the `have` entries of its middle axis */
+static void take_front(char *to, const char *from, int64_t outer, int64_t have, int64_t keep, size_t inner) {
+  for (int64_t o = 0; o < outer; o++)
+    memmove(to + (size_t)(o * keep) * inner, from + (size_t)(o * have) * inner, (size_t)keep * inner);
+}
+
+onward_status onward_state_truncate(onward_state *s, int64_t length, onward_error *err) {
+  OW_TRY(enter(s, "onward_state_truncate", err));
+  onward_status status = ONWARD_OK;
+  if (length < 0 || length > s->length)
+    status =
+        ow_fail(err, ONWARD_ARGUMENT, "the state holds %lld tokens, not %lld", (long long)s->length, (long long)length);
+  for (size_t i = 0; i < s->count && status == ONWARD_OK; i++) {
+    ow_state_buffer *const b = &s->buffers[i];
+    if (b->pair->append) {
+      b->dims[0] = length;
+    } else if (b->pair->axis >= 0 && s->length > 0) {
+      const int32_t axis = b->pair->axis;
+      take_front(b->data, b->data, product(b->dims, 0, axis), b->dims[axis], length,
+                 (size_t)product(b->dims, axis + 1, b->rank) * ow_dtype_size(b->dtype));
+      b->dims[axis] = length;
+    }
+  }
+  if (status == ONWARD_OK)
+    s->length = length;
+  leave(s);
+  return status;
+}
+
+/* Where the batch lies among a buffer's dims. */
+static int32_t batch_dim(const ow_state_buffer *b) {
+  const int32_t logical = b->pair->batch_axis >= 0 ? b->pair->batch_axis : 0;
+  return b->pair->append && logical < b->pair->axis ? logical + 1 : logical;
+}
+
+static onward_status reorder_buffer(onward_state *s, ow_state_buffer *b, const int64_t *rows, size_t count,
+                                    onward_error *err) {
+  const int32_t at = batch_dim(b);
+  const int64_t outer = product(b->dims, 0, at), have = b->dims[at], group = have / s->batch;
+  const size_t inner = (size_t)(product(b->dims, at + 1, b->rank) * group) * ow_dtype_size(b->dtype);
+  size_t need, row_bytes = 0;
+  if (!ow_size_mul((size_t)outer * count, inner, &need))
+    return ow_fail(err, ONWARD_LIMIT, "the state is too large");
+  if (need < b->bytes / (size_t)have * count * (size_t)group)
+    need = b->bytes / (size_t)have * count * (size_t)group; /* as many positions as before */
+  if (need > s->spare_bytes) {
+    ow_free(s->allocator, s->spare);
+    s->spare_bytes = 0;
+    if (!(s->spare = ow_alloc(s->allocator, need)))
+      return ow_fail(err, ONWARD_MEMORY, "no memory to reorder the state (%zu bytes)", need);
+    s->spare_bytes = need;
+  }
+  for (int64_t o = 0; o < outer; o++)
+    for (size_t r = 0; r < count; r++)
+      memcpy((char *)s->spare + ((size_t)o * count + r) * inner,
+             (const char *)b->data + (size_t)(o * s->batch + rows[r]) * inner, inner);
+  void *const data = b->data;
+  const size_t bytes = b->bytes;
+  b->data = s->spare;
+  b->bytes = s->spare_bytes;
+  s->spare = data;
+  s->spare_bytes = bytes;
+  b->dims[at] = (int64_t)count * group;
+  (void)row_bytes;
+  return set_row_bytes(b) ? ONWARD_OK : ow_fail(err, ONWARD_LIMIT, "the state is too large");
+}
+
+static onward_status check_rows(const onward_state *s, const int64_t *rows, size_t count, bool *same,
+                                onward_error *err) {
+  if (!rows || count == 0)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_state_reorder needs at least one row");
+  if (s->length == 0)
+    return ow_fail(err, ONWARD_ARGUMENT, "the state is empty: there is no row to reorder");
+  *same = (int64_t)count == s->batch;
+  for (size_t i = 0; i < count; i++) {
+    if (rows[i] < 0 || rows[i] >= s->batch)
+      return ow_fail(err, ONWARD_ARGUMENT, "row %zu would become row %lld; the state has %lld", i, (long long)rows[i],
+                     (long long)s->batch);
+    *same = *same && rows[i] == (int64_t)i;
+  }
+  for (size_t i = 0; i < s->count; i++) {
+    const ow_state_buffer *const b = &s->buffers[i];
+    if (s->batch < 1 || b->dims[batch_dim(b)] % s->batch)
+      return ow_fail(err, ONWARD_UNSUPPORTED, "input '%s' has no axis of %lld rows", past_name(s, b),
+                     (long long)s->batch);
+  }
+  return ONWARD_OK;
+}
+
+onward_status onward_state_reorder(onward_state *s, const int64_t *rows, size_t count, onward_error *err) {
+  OW_TRY(enter(s, "onward_state_reorder", err));
+  bool same = false;
+  onward_status status = check_rows(s, rows, count, &same, err);
+  for (size_t i = 0; i < s->count && status == ONWARD_OK && !same; i++)
+    status = reorder_buffer(s, &s->buffers[i], rows, count, err);
+  if (status == ONWARD_OK)
+    s->batch = (int64_t)count;
+  else if (status == ONWARD_MEMORY || status == ONWARD_LIMIT)
+    s->length = 0; /* some buffers have changed: what is left is of no use */
+  leave(s);
+  return status;
+}
+
+/* Bytes of a buffer that hold something. */
+static size_t used_bytes(const ow_state_buffer *b) {
+  size_t bytes = 0;
+  return ow_tensor_size(b->dtype, b->rank, b->dims, &bytes) && bytes <= b->bytes ? bytes : 0;
+}
+
+static onward_status copy_into(const onward_state *s, onward_state *copy, onward_error *err) {
+  copy->length = s->length;
+  copy->batch = s->batch;
+  for (size_t i = 0; i < s->count; i++) {
+    const ow_state_buffer *const from = &s->buffers[i];
+    ow_state_buffer *const to = &copy->buffers[i];
+    const size_t used = used_bytes(from);
+    *to = *from;
+    to->data = NULL;
+    to->bytes = 0;
+    if (used == 0)
+      continue;
+    OW_TRY(grow(copy, to, 0, used, err));
+    memcpy(to->data, from->data, used);
+  }
+  return ONWARD_OK;
+}
+
+onward_status onward_state_clone(const onward_state *state, onward_state **out, onward_error *err) {
+  onward_state *const s = (onward_state *)(uintptr_t)state; /* busy is the only thing that changes */
+  if (!out)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_state_clone needs a place for the copy");
+  OW_TRY(enter(s, "onward_state_clone", err));
+  onward_state *copy = NULL;
+  onward_status status = make(s->model, s->capacity, &copy, err);
+  if (status == ONWARD_OK)
+    status = copy_into(s, copy, err);
+  leave(s);
+  if (status == ONWARD_OK)
+    *out = copy;
+  else
+    onward_state_free(copy);
+  return status;
+}
+
+/* In place [length, rest...] -> the model's layout, dense */
+static void restore(const ow_state_buffer *b, char *to, const int64_t *dims) {
+  const int32_t axis = b->pair->axis;
+  const int64_t outer = product(dims, 0, axis), length = dims[axis];
+  const size_t inner = (size_t)product(dims, axis + 1, b->rank) * ow_dtype_size(b->dtype);
+  const char *from = b->data;
+  for (int64_t p = 0; p < length; p++)
+    for (int64_t o = 0; o < outer; o++, from += inner)
+      memcpy(to + (size_t)(o * length + p) * inner, from, inner);
+}
+
+static onward_status export_buffer(const onward_state *s, const ow_state_buffer *b, onward_tensor *tensor,
+                                   onward_error *err) {
+  onward_tensor t = {.dtype = b->dtype, .rank = b->rank};
+  for (int32_t d = 0; d < b->rank; d++)
+    t.dims[logical_dim(b, d)] = b->dims[d];
+  if (s->length == 0)
+    return ow_fail(err, ONWARD_ARGUMENT, "the state is empty");
+  if (!ow_tensor_size(t.dtype, t.rank, t.dims, &t.bytes))
+    return ow_fail(err, ONWARD_LIMIT, "the tensor is too large");
+  if (!(t.data = ow_alloc(&ow_allocator_default, t.bytes ? t.bytes : 1)))
+    return ow_fail(err, ONWARD_MEMORY, "no memory for %zu bytes", t.bytes);
+  if (b->pair->append)
+    restore(b, t.data, t.dims);
+  else if (t.bytes)
+    memcpy(t.data, b->data, t.bytes);
+  *tensor = t;
+  return ONWARD_OK;
+}
+
 onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor,
                                   onward_error *err) {
-  (void)state, (void)name, (void)tensor;
-  return unsupported(err);
+  onward_state *const s = (onward_state *)(uintptr_t)state;
+  if (!name || !tensor)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_state_export needs a name and a place for the tensor");
+  OW_TRY(enter(s, "onward_state_export", err));
+  onward_status status = ONWARD_OK;
+  const ow_state_buffer *found = NULL;
+  for (size_t i = 0; i < s->count && !found; i++)
+    if (strcmp(s->model->outputs[s->buffers[i].pair->output].name, name) == 0)
+      found = &s->buffers[i];
+  status =
+      found ? export_buffer(s, found, tensor, err) : ow_fail(err, ONWARD_ARGUMENT, "the state keeps no '%s'", name);
+  leave(s);
+  return status;
 }

@@ -266,7 +266,7 @@ typedef struct onward_state onward_state;
 typedef struct onward_run_options {
   size_t struct_size;
   onward_state *state;         /* a key-value cache; see below */
-  bool last_token_logits_only; /* with a state: logits of the last token instead of all */
+  bool last_token_logits_only; /* logits [batch,1,vocabulary] of the last token instead of all */
 } onward_run_options;
 
 ONWARD_API onward_run_options onward_run_options_default(void);
@@ -300,16 +300,20 @@ ONWARD_API onward_status onward_session_profile(const onward_session *session,
                                                 void *context, onward_error *err);
 
 /* ---- state: a key-value cache kept in place -------------------------------------------------------------------------- */
-/* Declared so that programs can be written against it; every call answers ONWARD_UNSUPPORTED until it is built. */
+/* A run with a state is given no past and gives no present: the state keeps them and the run writes only the new rows. All other
+ * inputs are the caller's; an attention mask covers the tokens held and the new ones. A run that fails leaves the state as it was.
+ * A state is used by one run or call at a time: a second is ONWARD_ARGUMENT. */
 
-/* Room for at most capacity tokens. */
+/* Room for at most capacity tokens; memory is taken as they come. The model must outlive the state.
+ * Errors: UNSUPPORTED for a model without a cache. A run that goes beyond the capacity is ONWARD_LIMIT. */
 ONWARD_API onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state,
                                              onward_error *err);
 ONWARD_API void onward_state_free(onward_state *state);
 /* Tokens held; -1 for NULL. */
 ONWARD_API int64_t onward_state_length(const onward_state *state);
+/* Forget all but the first length tokens. With 0 the next run may have another number of rows. */
 ONWARD_API onward_status onward_state_truncate(onward_state *state, int64_t length, onward_error *err);
-/* Row i becomes what row rows[i] was (beam search). */
+/* Row i becomes what row rows[i] was (beam search); there are count rows then. */
 ONWARD_API onward_status onward_state_reorder(onward_state *state, const int64_t *rows, size_t count,
                                               onward_error *err);
 ONWARD_API onward_status onward_state_clone(const onward_state *state, onward_state **copy, onward_error *err);

@@ -1,0 +1,31 @@
+/* The stateful form of a decoder's graph: what a run with a key-value state executes.
+ *
+ *     past ──► Concat(axis) ──► present          becomes     past' ──► Append ──► Transpose ──► users of present
+ *     new  ──────┘                                           new ────────┘
+ *
+ * past' is the graph input under the layout of the state's buffer: the axis that grows comes first. Append writes its new rows
+ * behind the past, in place. Pairs are found by structure, never by the name of a model. */
+#ifndef OW_GRAPH_STATE_FORM_H
+#define OW_GRAPH_STATE_FORM_H
+
+#include "graph/graph.h"
+#include "graph/op.h"
+
+typedef struct ow_state_pair {
+  size_t input, output;  /* of the graph: past, present */
+  int32_t rank;          /* of the past as the model has it */
+  int32_t axis;          /* that grows; -1: none does */
+  int32_t batch_axis;    /* -1: none is free */
+  const ow_node *append; /* NULL: carried, the operator makes a whole present and the state keeps it */
+} ow_state_pair;
+
+/* On a copy of the file's graph, before inference. *pairs lie in the graph's arena; append is set by ow_state_bind. */
+onward_status ow_state_form(ow_graph *graph, const ow_registry *registry, ow_state_pair **pairs, size_t *count,
+                            onward_error *err);
+/* After the passes: find the nodes again. */
+onward_status ow_state_bind(const ow_graph *graph, ow_state_pair *pairs, size_t count, onward_error *err);
+
+/* Logits of the last position only: after the passes, a slice before the last product, or of the logits when there is none. */
+onward_status ow_last_row(ow_graph *graph, const ow_registry *registry, onward_error *err);
+
+#endif
