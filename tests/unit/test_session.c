@@ -378,15 +378,6 @@ static void missing_operators_are_listed(void **state) {
   assert_non_null(strstr(err.message, "'late'"));
 }
 
-static void state_answers_unsupported(void **state) {
-  (void)state;
-  onward_error err;
-  onward_state *s = NULL;
-  assert_int_equal(onward_state_create(NULL, 8, &s, &err), ONWARD_UNSUPPORTED);
-  assert_int_equal(onward_state_length(s), -1);
-  onward_state_free(s);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(hands_out_what_is_wanted),     cmocka_unit_test(names_every_mismatch_at_once),
@@ -394,7 +385,7 @@ int main(void) {
       cmocka_unit_test(output_that_is_an_input),      cmocka_unit_test(outputs_outlive_the_last_step),
       cmocka_unit_test(values_outlive_their_segment), cmocka_unit_test(session_memory_is_no_input),
       cmocka_unit_test(weights_that_share_bytes),     cmocka_unit_test(unaligned_weight_of_two_steps),
-      cmocka_unit_test(missing_operators_are_listed), cmocka_unit_test(state_answers_unsupported),
+      cmocka_unit_test(missing_operators_are_listed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
