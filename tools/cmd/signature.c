@@ -151,7 +151,7 @@ bool ow_shapes_derive(const ow_signature *signature, ow_shapes *shapes) {
   return all;
 }
 
-static int64_t guess_dim(const char *name, int32_t axis) {
+static int64_t guess_dim(const char *input, const char *name, int32_t axis) {
   static const struct {
     const char *part;
     int64_t value;
@@ -159,6 +159,8 @@ static int64_t guess_dim(const char *name, int32_t axis) {
   for (size_t i = 0; name != NULL && i < sizeof guesses / sizeof *guesses; i++)
     if (strstr(name, guesses[i].part) != NULL)
       return guesses[i].value;
+  if (axis > 0 && strncmp(input, "past", 4) == 0)
+    return 0;
   return axis == 0 ? 1 : 8;
 }
 
@@ -178,7 +180,7 @@ void ow_shapes_guess(const ow_signature *signature, ow_shapes *shapes) {
         const char *const name = info->rank < 0 ? NULL : info->dim_names[d];
         shape->dims[d] = info->rank < 0 ? -1 : info->dims[d];
         if (shape->dims[d] < 0 && !evaluate(signature, shapes, name, &shape->dims[d]))
-          shape->dims[d] = guess_dim(name, d);
+          shape->dims[d] = guess_dim(info->name, name, d);
       }
       shapes->origin[i] = OW_SHAPE_GUESSED;
     }
