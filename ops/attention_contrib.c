@@ -445,6 +445,9 @@ static const ow_attr_spec mha_attrs[] = {{"mask_filter_value", OW_ATTR_FLOAT, fa
                                          {"unidirectional", OW_ATTR_INT, false},
                                          {NULL, OW_ATTR_NONE, false}};
 
+static const ow_carry att_carry[] = {{1, ATT_PAST, 3}};
+static const ow_carry mha_carry[] = {{1, MHA_PAST_K, 2}, {2, MHA_PAST_V, 2}};
+
 const ow_op ow_ops_attention_contrib[] = {{.domain = "com.microsoft",
                                            .name = "Attention",
                                            .since = 1,
@@ -454,6 +457,8 @@ const ow_op ow_ops_attention_contrib[] = {{.domain = "com.microsoft",
                                            .max_outputs = 2,
                                            .attrs = att_attrs,
                                            .infer = att_infer,
+                                           .carry = att_carry,
+                                           .carry_count = 1,
                                            .kernels = att_kernels},
                                           {.domain = "com.microsoft",
                                            .name = "MultiHeadAttention",
@@ -464,5 +469,7 @@ const ow_op ow_ops_attention_contrib[] = {{.domain = "com.microsoft",
                                            .max_outputs = 4,
                                            .attrs = mha_attrs,
                                            .infer = mha_infer,
+                                           .carry = mha_carry,
+                                           .carry_count = 2,
                                            .kernels = mha_kernels},
                                           {.name = NULL}};

@@ -279,6 +279,8 @@ static const ow_attr_spec gqa_attrs[] = {
     {"scale", OW_ATTR_FLOAT, false},           {"smooth_softmax", OW_ATTR_INT, false},
     {"softcap", OW_ATTR_FLOAT, false},         {NULL, OW_ATTR_NONE, false}};
 
+static const ow_carry gqa_carry[] = {{1, GQA_PAST_K, 2}, {2, GQA_PAST_V, 2}};
+
 const ow_op ow_ops_attention_grouped[] = {{.domain = "com.microsoft",
                                            .name = "GroupQueryAttention",
                                            .since = 1,
@@ -288,5 +290,7 @@ const ow_op ow_ops_attention_grouped[] = {{.domain = "com.microsoft",
                                            .max_outputs = 4,
                                            .attrs = gqa_attrs,
                                            .infer = gqa_infer,
+                                           .carry = gqa_carry,
+                                           .carry_count = 2,
                                            .kernels = gqa_kernels},
                                           {.name = NULL}};

@@ -251,10 +251,13 @@ static const ow_attr_spec sdpa_window_attrs[] = {SDPA_ATTRS,
                                                  {"right_window_size", OW_ATTR_INT, false},
                                                  {NULL, OW_ATTR_NONE, false}};
 
-#define SDPA_ROW(from, to, inputs, spec)                                                                  \
-  {                                                                                                       \
-    .domain = "", .name = "Attention", .since = from, .until = to, .min_inputs = 3, .max_inputs = inputs, \
-    .min_outputs = 1, .max_outputs = 4, .attrs = spec, .infer = sdpa_infer, .kernels = sdpa_kernels       \
+static const ow_carry sdpa_carry[] = {{SDPA_PRESENT_K, SDPA_PAST_K, 2}, {SDPA_PRESENT_V, SDPA_PAST_V, 2}};
+
+#define SDPA_ROW(from, to, inputs, spec)                                                                           \
+  {                                                                                                                \
+    .domain = "", .name = "Attention", .since = from, .until = to, .min_inputs = 3, .max_inputs = inputs,          \
+    .min_outputs = 1, .max_outputs = 4, .attrs = spec, .infer = sdpa_infer, .carry = sdpa_carry, .carry_count = 2, \
+    .kernels = sdpa_kernels                                                                                        \
   }
 const ow_op ow_ops_attention_onnx[] = {SDPA_ROW(23, 23, 6, sdpa_attrs),
                                        SDPA_ROW(24, 24, 7, sdpa_attrs),

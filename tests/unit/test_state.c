@@ -3,7 +3,15 @@
 #include "runtime/state.h"
 
 /* ONWARD_STATE_MODEL=FOLDER tries another one by hand. */
-static const char *const models[] = {"gpt2_ts14", "llama_ts17", NULL};
+static const char *const models[] = {"gpt2_ts14",           "llama_ts17",
+                                     "bloom_optimum",       "gemma2_ts17",
+                                     "gpt2_optimum",        "gpt2_ort_fused",
+                                     "gpt_neox_ts17",       "opt_ts17",
+                                     "phi3_ts17_sdpa",      "llama_dynamo20_sdpa",
+                                     "llama_dynamo23_sdpa", "llama_nbits4_sym",
+                                     "mistral_dynamo18",    "qwen3_ts17",
+                                     "qwen3_ort_fused",     "qwen2_optimum",
+                                     "qwen2_nbits4_asym",   NULL};
 
 static void on_each(void (*test)(decoder *d)) {
   const char *const other = getenv("ONWARD_STATE_MODEL");
