@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "base/stop.h"
 
 /* ---- one call -------------------------------------------------------------------------------------------------------- */
 
@@ -167,7 +168,9 @@ cleanup:
 }
 
 onward_status ow_infer_graph(ow_graph *graph, onward_error *err) {
-  OW_EACH_NODE(node, graph)
-  OW_TRY(ow_infer_node(graph, node, err));
+  OW_EACH_NODE(node, graph) {
+    OW_TRY(ow_stop_check(err));
+    OW_TRY(ow_infer_node(graph, node, err));
+  }
   return ONWARD_OK;
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/stop.h"
 #include "graph/pass_util.h"
 
 const ow_pass ow_passes[] = {
@@ -10,6 +11,7 @@ const ow_pass ow_passes[] = {
 #include "graph/passes.def"
 #undef OW_PASS
     {NULL, false, NULL}};
+static const size_t pass_count = sizeof ow_passes / sizeof *ow_passes - 1;
 
 static bool is_named(const char *list, const char *name) {
   const size_t length = strlen(name);
@@ -44,7 +46,7 @@ void ow_pass_each(ow_pass_context *context, ow_fuse_fn fuse, size_t *changes) {
   bool changed = true;
   for (int round = 0; changed && round < MAX_ROUNDS; round++) {
     changed = false;
-    for (ow_node *node = context->graph->first; node;) {
+    for (ow_node *node = context->graph->first; node && !ow_stop_asked();) {
       ow_node *const made = fuse(context, node); /* node may be gone then */
       if (made) {
         changed = true;
@@ -59,12 +61,15 @@ onward_status ow_passes_run(ow_pass_context *context, const ow_pass_options *opt
   ow_graph *const graph = context->graph;
   onward_status status = ONWARD_OK;
   int32_t number = 0;
+  const double at = 0.6, span = 0.35; /* of a load */
   for (const ow_pass *pass = ow_passes; pass->name && status == ONWARD_OK; pass++, number++) {
     if (options->stop_after >= 0 && number >= options->stop_after && !pass->required)
       continue;
     if (!pass->required && (options->none || is_named(options->disabled, pass->name)))
       continue;
     size_t changes = 0;
+    if ((status = ow_stop_at("passes", at + span * number / (int32_t)pass_count, context->err)) != ONWARD_OK)
+      break;
     status = run_deep(pass, context, graph, &changes);
     if (status == ONWARD_OK && options->validate) {
       status = ow_graph_validate(graph, context->err);
@@ -73,5 +78,5 @@ onward_status ow_passes_run(ow_pass_context *context, const ow_pass_options *opt
     }
   }
   context->graph = graph;
-  return status;
+  return status == ONWARD_OK ? ow_stop_check(context->err) : status;
 }

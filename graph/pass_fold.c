@@ -4,6 +4,7 @@
  * the bytes. A node whose kernel fails stays too; the error shows again, with its place, when the model runs. */
 #include <string.h>
 
+#include "base/stop.h"
 #include "graph/infer.h"
 #include "graph/pass_util.h"
 
@@ -133,7 +134,7 @@ static bool evaluate(const ow_pass_context *context, folding *f, ow_const *resul
       ok = (f->out[o].data = ow_arena_aligned(f->graph->weights, f->out[o].bytes)) != NULL;
   for (size_t i = 0; ok && i < node->input_count; i++)
     ok = !node->inputs[i] || load_input(f, i);
-  ok = ok && run_kernel(f);
+  ok = ok && run_kernel(f) && !ow_stop_asked(); /* otherwise perhaps half done */
   for (size_t i = 0; i < node->input_count; i++)
     ow_free(f->graph->allocator, f->copies[i]);
   for (size_t o = 0; ok && o < node->output_count; o++) {
@@ -197,6 +198,7 @@ onward_status ow_pass_fold(ow_pass_context *context, size_t *changes) {
   size_t folded = 0;
   for (ow_node *node = context->graph->first, *next; node; node = next) {
     next = node->next;
+    OW_TRY(ow_stop_check(context->err));
     const int result = fold_node(context, node);
     if (result < 0)
       return ow_pass_no_memory(context);

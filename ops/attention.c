@@ -1,6 +1,7 @@
 /* onward::Attention: softmax(scale * q k' [softcap] [select] + bias [select]) v, in any layout. Passes make it; see attention.h. */
 #include "ops/attention.h"
 
+#include "base/stop.h"
 #include "ops/cpu/fast.h"
 #include "ops/reference.h"
 
@@ -262,7 +263,7 @@ static onward_status attention_run(const ow_args *a, void *state, onward_error *
   double *scores = a->workspace, *q = scores + t.keys, *sums = q + t.head_size;
   for (int64_t b = 0; b < t.batch; b++) {
     for (int64_t h = 0; h < t.heads; h++) {
-      for (int64_t s = 0; s < t.queries; s++)
+      for (int64_t s = 0; s < t.queries && !ow_stop_asked(); s++)
         attention_row(a, &t, b, h, s, q, scores, sums);
     }
   }

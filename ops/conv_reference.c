@@ -1,5 +1,7 @@
 #include "ops/conv_reference.h"
 
+#include "base/stop.h"
+
 onward_status ow_conv_infer_window(ow_infer *c, size_t x_slot, size_t weight_slot, ow_window *w, int64_t *group,
                                    bool *known) {
   const ow_shape *x = &c->in[x_slot].shape, *weight = &c->in[weight_slot].shape;
@@ -84,11 +86,11 @@ void ow_conv_run(const ow_node *node, const onward_tensor *x, const onward_tenso
   const ow_window window = ow_window_read(node, x->rank - 2, weight->dims + 2);
   const ow_window3 w = ow_window3_of(&window, x->dims + 2, y->dims + 2);
   const int64_t outputs = y->dims[1], each_in = weight->dims[1], each_out = outputs / ow_node_int(node, "group", 1);
-  for (int64_t no = 0; no < y->dims[0] * outputs; no++) {
+  for (int64_t no = 0; no < y->dims[0] * outputs && !ow_stop_asked(); no++) {
     const int64_t n = no / outputs, o = no % outputs;
     for (int64_t i = 0; i < w.out_count; i++)
       plane[i] = 0.0;
-    for (int64_t tap = 0; tap < each_in * w.kernel_count; tap++) {
+    for (int64_t tap = 0; tap < each_in * w.kernel_count && !ow_stop_asked(); tap++) {
       const int64_t channel = n * x->dims[1] + o / each_out * each_in + tap / w.kernel_count;
       const double value =
           ow_load(weight->dtype, weight->data, o * each_in * w.kernel_count + tap) - conv_zero(weight_zero, o);

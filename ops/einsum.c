@@ -1,6 +1,8 @@
 /* Einsum: any number of operands, ellipses, repeated and summed labels. */
 #include "ops/reference.h"
 
+#include "base/stop.h"
+
 #define EINSUM_OPERANDS 16
 #define EINSUM_LETTERS 52
 #define EINSUM_LABELS (EINSUM_LETTERS + ONWARD_MAX_RANK) /* the dims of an ellipsis follow, counted from the right */
@@ -215,7 +217,7 @@ static onward_status einsum_run(const ow_args *a, void *state, onward_error *err
     empty |= loop.dims[d] == 0;
   int64_t index[EINSUM_LABELS] = {0}, offsets[EINSUM_OPERANDS] = {0};
   const int64_t count = ow_count(y);
-  for (int64_t o = 0; o < count; o++) {
+  for (int64_t o = 0; o < count && !ow_stop_asked(); o++) {
     double sum = 0.0;
     int64_t int_sum = 0;
     while (!empty) {

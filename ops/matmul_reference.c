@@ -1,5 +1,7 @@
 #include "ops/matmul_reference.h"
 
+#include "base/stop.h"
+
 bool ow_product_workspace(int64_t k, size_t *bytes) {
   return ow_size_mul((size_t)k, OW_PRODUCT_COLUMNS * sizeof(double), bytes);
 }
@@ -12,7 +14,7 @@ static void product_float(const ow_product *p, double *panel, int64_t from, int6
       panel[k * OW_PRODUCT_COLUMNS + j] =
           j < count ? ow_load(p->b_dtype, p->b, p->b_offset + k * p->b_row + (from + j) * p->b_col) : 0.0;
   }
-  for (int64_t m = 0; m < p->m; m++) {
+  for (int64_t m = 0; m < p->m && !ow_stop_asked(); m++) {
     double sums[OW_PRODUCT_COLUMNS] = {0.0};
     for (int64_t k = 0; k < p->k; k++) {
       const double a = ow_load(p->a_dtype, p->a, p->a_offset + m * p->a_row + k * p->a_col);
@@ -37,7 +39,7 @@ static void product_int(const ow_product *p, int64_t *panel, int64_t from, int64
               ? ow_wrap_add(ow_get_i64(p->b_dtype, p->b, p->b_offset + k * p->b_row + (from + j) * p->b_col), -zero)
               : 0;
   }
-  for (int64_t m = 0; m < p->m; m++) {
+  for (int64_t m = 0; m < p->m && !ow_stop_asked(); m++) {
     int64_t sums[OW_PRODUCT_COLUMNS] = {0};
     const int64_t zero = product_zero(p->a_zero, m);
     for (int64_t k = 0; k < p->k; k++) {
@@ -50,7 +52,7 @@ static void product_int(const ow_product *p, int64_t *panel, int64_t from, int64
 }
 
 void ow_product_run(const ow_product *p, void *workspace, ow_product_emit emit, void *context) {
-  for (int64_t from = 0; from < p->n; from += OW_PRODUCT_COLUMNS) {
+  for (int64_t from = 0; from < p->n && !ow_stop_asked(); from += OW_PRODUCT_COLUMNS) {
     const int64_t left = p->n - from, count = left < OW_PRODUCT_COLUMNS ? left : OW_PRODUCT_COLUMNS;
     if (ow_is_float(p->a_dtype))
       product_float(p, workspace, from, count, emit, context);
@@ -103,7 +105,7 @@ void ow_matmul_each(const onward_tensor *a, const onward_tensor *b, const onward
   ow_broadcast_strides(rank_b, b->dims, batch_rank, strides_b);
   int64_t matrix_a = 0, matrix_b = 0;
   const int64_t batches = ow_dims_product(y->dims, 0, batch_rank);
-  for (int64_t i = 0; i < batches; i++) {
+  for (int64_t i = 0; i < batches && !ow_stop_asked(); i++) {
     p.a_offset = matrix_a * a_rows * a_columns;
     p.b_offset = matrix_b * b_rows * b_columns;
     fn(context, &p, i * p.m * p.n);

@@ -1,6 +1,8 @@
 /* RNN, GRU, LSTM: a state of hidden_size numbers carried along the sequence, in one or both directions. */
 #include <strings.h>
 
+#include "base/stop.h"
+
 #include "ops/reference.h"
 
 #define RECURRENT_GATES 4
@@ -266,7 +268,7 @@ static void recurrent_row(recurrent *r, int64_t b, onward_tensor *const out[3]) 
     r->h[j] = r->initial_h ? ow_load(r->initial_h->dtype, r->initial_h->data, state + j) : 0.0;
     r->c[j] = r->initial_c ? ow_load(r->initial_c->dtype, r->initial_c->data, state + j) : 0.0;
   }
-  for (int64_t i = 0; i < r->steps; i++) {
+  for (int64_t i = 0; i < r->steps && !ow_stop_asked(); i++) {
     const int64_t t = reverse && i < length ? length - 1 - i : i;
     if (i < length)
       recurrent_step(r, (r->batch_first ? b * r->steps + t : t * r->batch + b) * r->input);

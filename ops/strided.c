@@ -105,7 +105,7 @@ void ow_parallel_ranges(int threads, int64_t count, int64_t grain, ow_range_fn f
     return;
   if (grain < 1)
     grain = 1;
-  if (threads <= 1 || count <= grain) {
+  if (count <= grain) {
     fn(context, 0, count);
     return;
   }

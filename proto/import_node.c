@@ -1,6 +1,8 @@
 /* One node after the other into the graph. Constant nodes become constants, calls of local functions the nodes of their bodies. */
 #include <string.h>
 
+#include "base/stop.h"
+
 #include "proto/import.h"
 
 /* ---- Constant -------------------------------------------------------------------------------------------------------------------- */
@@ -162,6 +164,8 @@ onward_status ow_import_nodes(ow_importer *c, ow_scope *scope, OwOnnx__NodeProto
   onward_status status = ONWARD_OK;
   for (size_t i = 0; i < count && status == ONWARD_OK; i++) {
     const size_t index = order ? order[i] : i;
+    if ((status = ow_stop_check(err)) != ONWARD_OK)
+      break;
     status = import_node(c, scope, nodes[index], index, err);
     if (status != ONWARD_OK)
       (void)ow_import_node_place(c, nodes[index], index, err, status);

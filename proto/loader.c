@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/stop.h"
 #include "proto/foreign.h"
 #include "proto/import.h"
 
@@ -11,14 +12,14 @@
 onward_limits ow_limits_fill(const onward_limits *limits) {
   onward_limits l = limits ? *limits : (onward_limits){0};
 #define DEFAULT(field, value) l.field = l.field ? l.field : (value)
-  DEFAULT(struct_size, sizeof l);
   DEFAULT(file_bytes, UINT64_C(1) << 38);
   DEFAULT(metadata_bytes, 2048 * MIB);
   DEFAULT(depth, 32);
-  DEFAULT(nodes, 1000000);
+  DEFAULT(nodes, 200000);
   DEFAULT(tensor_bytes, UINT64_C(1) << 36);
   DEFAULT(total_bytes, UINT64_C(1) << 38);
   DEFAULT(fold_bytes, 64 * MIB);
+  DEFAULT(loop_iterations, 10000000);
 #undef DEFAULT
   return l;
 }
@@ -59,6 +60,7 @@ static onward_status import_tree(const ow_load_options *options, const onward_li
 static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load_options *options,
                                 const onward_limits *limits, ow_source *source, ow_arena *weights, ow_dims *dims,
                                 ow_graph **graph, onward_error *err) {
+  OW_TRY(ow_stop_at("scan", 0.0, err));
   OW_TRY(ow_foreign_check(bytes, size, source->title, err));
   const ow_wire_limits wire_limits = {limits->metadata_bytes, limits->depth, limits->nodes};
   const ProtobufCMessageDescriptor *root = &ow_onnx__model_proto__descriptor;
@@ -68,7 +70,11 @@ static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load
   ProtobufCMessage *tree = NULL;
   onward_status status = ow_wire_scan(bytes, size, root, &wire_limits, options->allocator, &wire, err);
   if (status == ONWARD_OK)
+    status = ow_stop_at("parse", 0.2, err);
+  if (status == ONWARD_OK)
     status = ow_wire_unpack(&wire, root, &arena, tree_budget(&options->limits, limits, &wire), &tree, err);
+  if (status == ONWARD_OK)
+    status = ow_stop_at("import", 0.3, err);
   if (status == ONWARD_OK)
     status = import_tree(options, limits, &wire, source, tree, weights, dims, graph, err);
   if (status == ONWARD_FORMAT && ow_foreign_is_text(bytes, size))
@@ -142,7 +148,20 @@ onward_status ow_load_memory(const void *bytes, size_t size, const char *base_fo
   if (!s)
     return ow_fail(err, ONWARD_MEMORY, "no memory to load a model");
   ow_graph *g = NULL;
-  const onward_status status = load_bytes(bytes, size, options, &limits, s, weights, dims, &g, err);
+  onward_status status = ONWARD_OK;
+  if (size > limits.file_bytes)
+    status = ow_fail(err, ONWARD_LIMIT, "model: %zu bytes, above the limit file_bytes of %llu (--limit file_bytes=N)",
+                     size, (unsigned long long)limits.file_bytes);
+  if (options->no_mmap && status == ONWARD_OK) {
+    uint8_t *const copy = ow_alloc(options->allocator, size);
+    if (copy)
+      bytes = memcpy(copy, bytes, size);
+    else
+      status = ow_fail(err, ONWARD_MEMORY, "no memory for a copy of the model's %zu bytes", size);
+    s->model = (ow_file){copy, size, false, options->allocator};
+  }
+  if (status == ONWARD_OK)
+    status = load_bytes(bytes, size, options, &limits, s, weights, dims, &g, err);
   if (status != ONWARD_OK) {
     ow_source_free(s);
     return status;

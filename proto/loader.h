@@ -24,7 +24,7 @@ typedef struct ow_load_options {
  * Errors: IO, FORMAT, MODEL, UNSUPPORTED, LIMIT, MEMORY. */
 onward_status ow_load_file(const char *path, const ow_load_options *options, ow_arena *weights, ow_dims *dims,
                            ow_source **source, ow_graph **graph, onward_error *err);
-/* bytes are borrowed for the life of the source. base_folder: where external data lies; NULL: there is none. */
+/* bytes are borrowed for the life of the source, or copied with no_mmap. base_folder: where external data lies; NULL: there is none. */
 onward_status ow_load_memory(const void *bytes, size_t size, const char *base_folder, const ow_load_options *options,
                              ow_arena *weights, ow_dims *dims, ow_source **source, ow_graph **graph, onward_error *err);
 void ow_source_free(ow_source *source); /* takes NULL */

@@ -5,8 +5,10 @@
 
 #include "base/format.h"
 #include "base/size.h"
+#include "base/stop.h"
 #include "onnx.pb-c.h"
 
+#define FIELDS_BETWEEN_CHECKS 1024
 #define MESSAGE_FIELDS_MAX 24 /* of any message of onnx.proto */
 #define FIRST_PRIVATE_FIELD 1000
 #define LENGTH_WIDTH 5 /* lengths in the skeleton are written when the content is known, so their width is fixed */
@@ -358,7 +360,9 @@ onward_status ow_wire_scan(const void *bytes, size_t size, const ProtobufCMessag
   /* A level of graphs is three messages (graph, node, attribute); types and tensors go a few deeper. */
   s.message_max = (size_t)bounded.depth * 3 + 32;
   onward_status status = push(&s, root, NULL, size);
-  while (status == ONWARD_OK && s.depth) {
+  for (size_t fields = 1; status == ONWARD_OK && s.depth; fields++) {
+    if (fields % FIELDS_BETWEEN_CHECKS == 0 && (status = ow_stop_check(err)) != ONWARD_OK)
+      break;
     if (s.at == s.frames[s.depth - 1].end)
       pop(&s);
     else

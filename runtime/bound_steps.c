@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/stop.h"
 #include "runtime/bound_plan.h"
 
 bool ow_plan_set_tensor(ow_plan *plan, uint32_t value) {
@@ -102,6 +103,7 @@ static onward_status init_step(ow_plan *plan, ow_step *step, const ow_node *node
   onward_tensor **const out = ow_arena_zero(arena, node->output_count + 1, sizeof *out);
   bool *const constant = ow_arena_zero(arena, node->input_count + 1, sizeof *constant);
   const void **const packed = ow_arena_zero(arena, node->input_count + 1, sizeof *packed);
+  const uint64_t limit = plan->model->options.limits.tensor_bytes;
   if (!in || !out || !constant || !packed)
     return ow_fail(err, ONWARD_MEMORY, "no memory for the plan");
   for (size_t i = 0; i < node->input_count; i++)
@@ -114,6 +116,11 @@ static onward_status init_step(ow_plan *plan, ow_step *step, const ow_node *node
       out[o] = &plan->tensors[node->outputs[o]->index];
       if (!ow_plan_set_tensor(plan, node->outputs[o]->index))
         return ow_node_fail(node, err, ONWARD_LIMIT, "output '%s' is too large", node->outputs[o]->name);
+      if (out[o]->bytes > limit)
+        return ow_node_fail(
+            node, err, ONWARD_LIMIT,
+            "output '%s' takes %zu bytes, above the limit tensor_bytes of %llu (--limit tensor_bytes=N)",
+            node->outputs[o]->name, out[o]->bytes, (unsigned long long)limit);
     }
   *step = (ow_step){.node = node,
                     .args = {.node = node,
@@ -129,7 +136,9 @@ static onward_status init_step(ow_plan *plan, ow_step *step, const ow_node *node
   ow_why why;
   if (!(step->kernel = choose(plan, &step->args, &why)))
     return ow_node_fail(node, err, ONWARD_UNSUPPORTED, "no kernel: %s", why.text);
-  onward_status status = pack_inputs(plan, step, packed, err);
+  onward_status status = ow_stop_check(err);
+  if (status == ONWARD_OK)
+    status = pack_inputs(plan, step, packed, err);
   if (status == ONWARD_OK)
     status = align_inputs(plan, step, err);
   if (status == ONWARD_OK && !(step->state = ow_arena_zero(arena, 1, step->kernel->state_size + 1)))
@@ -307,8 +316,10 @@ onward_status ow_segment_build(ow_plan *plan, ow_segment *segment, ow_arena *are
   }
   const uint64_t limit = plan->model->options.limits.total_bytes;
   OW_TRY(place_segment(plan, segment, arena, err));
+  OW_TRY(ow_stop_check(err)); /* what prepare did in parallel may be half done */
   if (limit && segment->arena_bytes > limit)
-    return ow_fail(err, ONWARD_LIMIT, "the plan needs %zu bytes; limit total_bytes is %llu (--limit total_bytes=N)",
+    return ow_fail(err, ONWARD_LIMIT,
+                   "the plan needs %zu bytes, above the limit total_bytes of %llu (--limit total_bytes=N)",
                    segment->arena_bytes, (unsigned long long)limit);
   return ONWARD_OK;
 }

@@ -1,6 +1,7 @@
 /* Concrete inference: the same rows that inferred symbolic shapes at load, with every dim constant. */
 #include <string.h>
 
+#include "base/stop.h"
 #include "graph/infer.h"
 #include "runtime/bound_plan.h"
 
@@ -104,6 +105,7 @@ static onward_status gather_inputs(ow_plan *plan, const ow_node *node, ow_infer 
 onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_error *err) {
   for (size_t n = first; n < plan->node_count; n++) {
     const ow_node *const node = plan->nodes[n];
+    OW_TRY(ow_stop_check(err));
     ow_arena_reset(&plan->scratch);
     ow_infer c = {
         .node = node, .dims = plan->pool, .arena = plan->walk_elems, .out_count = node->output_count, .err = err};

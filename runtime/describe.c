@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/options.h"
 #include "graph/dump.h"
 #include "runtime/session.h"
 
@@ -220,8 +221,10 @@ onward_status onward_model_dump(onward_model *model, const onward_dump_options *
   if (!model || !write)
     return ow_fail(err, ONWARD_ARGUMENT, "onward_model_dump needs a model and a writer");
   onward_dump_options o = onward_dump_options_default();
-  if (options)
-    memcpy(&o, options, options->struct_size < sizeof o ? options->struct_size : sizeof o);
+  OW_TRY(ow_options_take(&o, sizeof o, options, "onward_dump_options", err));
+  if (o.shape_count && !o.shapes)
+    return ow_fail(err, ONWARD_ARGUMENT, "options.shapes is NULL, options.shape_count is %zu", o.shape_count);
+  OW_TRY(ow_model_in_process(model, err));
   ow_out out = {write, context, false};
   const ow_graph *const graph = o.optimized ? model->trusting->graph : model->file_graph;
   if (o.explain_fusion)

@@ -3,20 +3,26 @@
 
 #include <string.h>
 
+#include "base/options.h"
 #include "base/os.h"
+#include "base/stop.h"
 #include "graph/infer.h"
 #include "graph/pass.h"
 #include "ops/ops.h"
 
 onward_model_options onward_model_options_default(void) {
-  return (onward_model_options){.struct_size = sizeof(onward_model_options),
-                                .stop_after_pass = -1,
-                                .limits = {.struct_size = sizeof(onward_limits)}};
+  return (onward_model_options){.struct_size = sizeof(onward_model_options), .stop_after_pass = -1};
 }
 
 void ow_model_log(const onward_model *model, onward_log_level level, const char *text) {
   if (model->options.log)
     model->options.log(model->options.log_context, level, text);
+}
+
+onward_status ow_model_in_process(const onward_model *model, onward_error *err) {
+  if (model->process == ow_os_process_id())
+    return ONWARD_OK;
+  return ow_fail(err, ONWARD_ARGUMENT, "%s was loaded before fork(): load it anew in the child", model->title);
 }
 
 static void warn_from_load(void *context, const char *text) { ow_model_log(context, ONWARD_LOG_WARNING, text); }
@@ -30,6 +36,7 @@ void ow_variant_free(const ow_allocator *a, ow_variant *variant) {
 }
 
 static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *explain, onward_error *err) {
+  OW_TRY(ow_stop_at("shapes", 0.5, err));
   OW_TRY(ow_infer_graph(graph, err));
   ow_pass_context context = {.graph = graph,
                              .registry = model->registry,
@@ -88,6 +95,7 @@ onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explai
 onward_status ow_model_variant(onward_model *model, unsigned form, bool assume, const ow_variant **out,
                                onward_error *err) {
   onward_status status = ONWARD_OK;
+  OW_TRY(ow_model_in_process(model, err));
   ow_variant **const slot = form ? &model->formed[form][assume] : assume ? &model->trusting : &model->doubting;
   ow_mutex_lock(&model->lock);
   if (!*slot)
@@ -161,12 +169,10 @@ onward_status onward_model_metadata(const onward_model *model, size_t index, con
 
 static onward_status read_options(onward_model *model, const onward_model_options *options, onward_error *err) {
   model->options = onward_model_options_default();
-  model->options.limits = ow_limits_fill(&model->options.limits);
-  if (!options)
-    return ONWARD_OK;
-  if (options->struct_size == 0)
-    return ow_fail(err, ONWARD_ARGUMENT, "options.struct_size is 0: start from onward_model_options_default()");
-  memcpy(&model->options, options, options->struct_size < sizeof *options ? options->struct_size : sizeof *options);
+  OW_TRY(ow_options_take(&model->options, sizeof model->options, options, "onward_model_options", err));
+  for (size_t i = 0; i < sizeof model->options.limits.reserved / sizeof *model->options.limits.reserved; i++)
+    if (model->options.limits.reserved[i])
+      return ow_fail(err, ONWARD_ARGUMENT, "options.limits.reserved[%zu] is not 0", i);
   model->options.limits = ow_limits_fill(&model->options.limits);
   if (model->options.precision != ONWARD_PRECISION_F32)
     return ow_fail(err, ONWARD_UNSUPPORTED, "precision bf16 and auto are not built yet; use f32");
@@ -178,7 +184,15 @@ static onward_status read_options(onward_model *model, const onward_model_option
   return ONWARD_OK;
 }
 
-static onward_status load(onward_model *model, const char *path, onward_error *err) {
+/* Where a model comes from: a path, or bytes. */
+typedef struct origin {
+  const char *path;
+  const void *bytes;
+  size_t size;
+  const char *base_folder;
+} origin;
+
+static onward_status load(onward_model *model, const origin *from, onward_error *err) {
   const ow_load_options options = {.no_mmap = model->options.no_mmap,
                                    .limits = model->options.limits,
                                    .allocator = model->allocator,
@@ -188,42 +202,65 @@ static onward_status load(onward_model *model, const char *path, onward_error *e
       !(model->file_dims = ow_dims_create(model->allocator)))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
   OW_TRY(ow_ops_register(model->registry, err));
-  OW_TRY(ow_load_file(path, &options, &model->weights, model->file_dims, &model->source, &model->file_graph, err));
-  onward_status status = ow_graph_resolve(model->file_graph, model->registry, err);
+  onward_status status = from->path
+                             ? ow_load_file(from->path, &options, &model->weights, model->file_dims, &model->source,
+                                            &model->file_graph, err)
+                             : ow_load_memory(from->bytes, from->size, from->base_folder, &options, &model->weights,
+                                              model->file_dims, &model->source, &model->file_graph, err);
+  OW_TRY(status);
+  status = ow_graph_resolve(model->file_graph, model->registry, err);
   if (status == ONWARD_OK)
     status = ow_variant_create(model, true, NULL, &model->trusting, err);
   if (status != ONWARD_OK) {
     ow_error_prefix(err, "%s", model->title);
     return status;
   }
-  return describe_model(model, err);
+  OW_TRY(describe_model(model, err));
+  return ow_stop_at("done", 1.0, err);
 }
 
-onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **out,
-                                onward_error *err) {
+static onward_status create(const origin *from, const onward_model_options *options, onward_model **out,
+                            onward_error *err) {
   const ow_allocator *const a = &ow_allocator_default;
-  if (!path || !out)
-    return ow_fail(err, ONWARD_ARGUMENT, "onward_model_load needs a path and a place for the model");
   onward_model *const model = ow_alloc_zero(a, 1, sizeof *model);
   if (!model)
     return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
   model->allocator = a;
+  model->process = ow_os_process_id();
   ow_arena_init(&model->weights, a);
   ow_arena_init(&model->info_arena, a);
   ow_packed_init(&model->packed, a);
   ow_mutex_init(&model->lock);
   onward_status status = ONWARD_OK;
-  if (!(model->title = ow_strdup(a, path)))
+  if (!(model->title = ow_strdup(a, from->path ? from->path : "model")))
     status = ow_fail(err, ONWARD_MEMORY, "no memory for the model");
   if (status == ONWARD_OK)
     status = read_options(model, options, err);
-  if (status == ONWARD_OK)
-    status = load(model, path, err);
+  if (status == ONWARD_OK) {
+    ow_stop stop = {.progress = model->options.progress, .progress_context = model->options.progress_context};
+    ow_stop_begin(&stop, model->options.limits.deadline_ms);
+    status = load(model, from, err);
+    ow_stop_end(&stop);
+  }
   if (status == ONWARD_OK)
     *out = model;
   else
     onward_model_free(model);
   return status;
+}
+
+onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **model,
+                                onward_error *err) {
+  if (!path || !model)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_model_load needs a path and a place for the model");
+  return create(&(origin){.path = path}, options, model, err);
+}
+
+onward_status onward_model_load_memory(const void *bytes, size_t size, const char *base_folder,
+                                       const onward_model_options *options, onward_model **model, onward_error *err) {
+  if ((size && !bytes) || !model)
+    return ow_fail(err, ONWARD_ARGUMENT, "onward_model_load_memory needs bytes and a place for the model");
+  return create(&(origin){NULL, size ? bytes : "", size, base_folder}, options, model, err);
 }
 
 void onward_model_free(onward_model *model) {

@@ -27,6 +27,7 @@ typedef struct ow_variant {
 } ow_variant;
 
 struct onward_model {
+  int64_t process; /* that loaded it */
   const ow_allocator *allocator;
   onward_model_options options;
   char *title; /* path as given, for messages */
@@ -50,6 +51,8 @@ void ow_variant_free(const ow_allocator *a, ow_variant *variant);
 /* A variant of the given OW_FORM_* flags, with or without assumptions, made on first use. */
 onward_status ow_model_variant(onward_model *model, unsigned form, bool assume, const ow_variant **out,
                                onward_error *err);
+/* ARGUMENT in the child of a fork: threads and locks of the model did not come along. */
+onward_status ow_model_in_process(const onward_model *model, onward_error *err);
 void ow_model_log(const onward_model *model, onward_log_level level, const char *text);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/stop.h"
 #include "runtime/session.h"
 
 #define GROWTH_STEP INT64_C(64)
@@ -147,7 +148,7 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
   session->warned = true;
   OW_TRY(ow_model_variant(session->model, session->variant->form, false, &request.variant, err));
   const onward_status status = ow_plan_create(&request, plan, &broken, err);
-  if (status != ONWARD_OK)
+  if (status != ONWARD_OK && status != ONWARD_CANCELLED)
     blame_names(session, shapes, err);
   return broken ? ow_fail(err, ONWARD_INTERNAL, "a plan without assumptions broke one") : status;
 }
@@ -163,14 +164,15 @@ onward_status ow_session_plan(onward_session *session, const onward_input_shape 
     }
   for (size_t i = 0; i < session->plan_count;) {
     if (has_room(session, session->plans[i], shapes)) {
-      if (ow_plan_rebind(session->plans[i], shapes)) {
+      if (ow_plan_rebind(session->plans[i], shapes) && !ow_stop_asked()) {
         session->stats.plans_rebound++;
         move_to_front(session, i);
         *out = session->plans[0];
         return ONWARD_OK;
       }
-      if (session->plans[i]->invalid) {
+      if (session->plans[i]->invalid || ow_stop_asked()) {
         remove_plan(session, i);
+        OW_TRY(ow_stop_check(err));
         continue;
       }
     }

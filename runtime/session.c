@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/options.h"
+
 onward_session_options onward_session_options_default(void) {
   return (onward_session_options){.struct_size = sizeof(onward_session_options)};
 }
@@ -16,8 +18,12 @@ onward_status onward_session_create(onward_model *model, const onward_session_op
                                     onward_error *err) {
   if (!model || !out)
     return ow_fail(err, ONWARD_ARGUMENT, "onward_session_create needs a model and a place for the session");
-  if (options && options->struct_size == 0)
-    return ow_fail(err, ONWARD_ARGUMENT, "options.struct_size is 0: start from onward_session_options_default()");
+  onward_session_options o = onward_session_options_default();
+  OW_TRY(ow_options_take(&o, sizeof o, options, "onward_session_options", err));
+  if (o.threads < 0)
+    return ow_fail(err, ONWARD_ARGUMENT, "options.threads is %d, want 1 or more, or 0 for as many as there are cores",
+                   (int)o.threads);
+  OW_TRY(ow_model_in_process(model, err));
   const ow_allocator *const a = model->allocator;
   onward_session *const s = ow_alloc_zero(a, 1, sizeof *s);
   if (!s)
@@ -25,9 +31,7 @@ onward_status onward_session_create(onward_model *model, const onward_session_op
   const size_t inputs = model->trusting->graph->input_count + 1, outputs = model->trusting->graph->output_count + 1;
   s->model = model;
   s->allocator = a;
-  s->options = onward_session_options_default();
-  if (options)
-    memcpy(&s->options, options, options->struct_size < sizeof *options ? options->struct_size : sizeof *options);
+  s->options = o;
   s->threads = s->options.threads > 0 ? s->options.threads : ow_thread_default();
   s->variant = model->trusting;
   s->profile.allocator = a;
@@ -62,7 +66,12 @@ void onward_session_free(onward_session *s) {
 
 void onward_session_cancel(onward_session *s) {
   if (s)
-    atomic_store(&s->cancelled, true);
+    ow_stop_request(&s->stop);
+}
+
+void onward_session_clear_cancel(onward_session *s) {
+  if (s)
+    ow_stop_forget(&s->stop);
 }
 
 onward_session_stats onward_session_get_stats(const onward_session *s) {
@@ -356,18 +365,11 @@ static onward_status run_plan(onward_session *s, ow_plan *plan, onward_error *er
 }
 
 /* The variant's form that the options ask for. */
-static onward_status take_options(onward_session *s, const onward_run_options *given, onward_error *err) {
-  onward_run_options o = onward_run_options_default();
-  if (given && given->struct_size == 0)
-    return ow_fail(err, ONWARD_ARGUMENT, "options.struct_size is 0: start from onward_run_options_default()");
-  if (given)
-    memcpy(&o, given, given->struct_size < sizeof o ? given->struct_size : sizeof o);
-  if (o.state && o.state->model != s->model)
-    return ow_fail(err, ONWARD_ARGUMENT, "the state belongs to another model");
-  const unsigned form = (o.state ? OW_FORM_STATE : 0) | (o.last_token_logits_only ? OW_FORM_LAST_ROW : 0);
+static onward_status take_options(onward_session *s, const onward_run_options *o, onward_error *err) {
+  const unsigned form = (o->state ? OW_FORM_STATE : 0) | (o->last_token_logits_only ? OW_FORM_LAST_ROW : 0);
   if (s->variant->form != form || !s->variant->assume)
     OW_TRY(ow_model_variant(s->model, form, true, &s->variant, err));
-  s->state = o.state;
+  s->state = o->state;
   return ONWARD_OK;
 }
 
@@ -399,13 +401,27 @@ onward_status onward_session_run(onward_session *s, const onward_named_tensor *i
                                  onward_error *err) {
   if (!s || (input_count && !inputs) || (output_count && !outputs))
     return ow_fail(err, ONWARD_ARGUMENT, "onward_session_run needs a session and its tensors");
-  atomic_store(&s->cancelled, false);
-  OW_TRY(take_options(s, options, err));
-  if (s->state && atomic_exchange(&s->state->busy, true))
+  onward_run_options o = onward_run_options_default();
+  OW_TRY(ow_options_take(&o, sizeof o, options, "onward_run_options", err));
+  if (o.state && o.state->model != s->model)
+    return ow_fail(err, ONWARD_ARGUMENT, "the state belongs to another model");
+  OW_TRY(ow_model_in_process(s->model, err));
+  if (atomic_exchange(&s->busy, true))
+    return ow_fail(err, ONWARD_ARGUMENT,
+                   "the session is running already: one run at a time, a session for each thread");
+  if (o.state && atomic_exchange(&o.state->busy, true)) {
+    atomic_store(&s->busy, false);
     return ow_fail(err, ONWARD_ARGUMENT, "another run is using the state");
-  const onward_status status = run(s, inputs, input_count, outputs, output_count, err);
-  if (s->state)
-    atomic_store(&s->state->busy, false);
+  }
+  const uint64_t limit = s->model->options.limits.deadline_ms;
+  ow_stop_begin(&s->stop, o.deadline_ms && (!limit || o.deadline_ms < limit) ? o.deadline_ms : limit);
+  onward_status status = take_options(s, &o, err);
+  if (status == ONWARD_OK)
+    status = run(s, inputs, input_count, outputs, output_count, err);
+  ow_stop_end(&s->stop);
   s->state = NULL;
+  if (o.state)
+    atomic_store(&o.state->busy, false);
+  atomic_store(&s->busy, false);
   return status;
 }

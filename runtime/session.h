@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/stop.h"
 #include "runtime/bound_plan.h"
 #include "runtime/profile.h"
 #include "runtime/state.h"
@@ -29,7 +30,8 @@ struct onward_session {
   const onward_named_tensor **given; /* by graph input */
   bool *wanted;
   const void **handed; /* by output: session memory given out by the last run, which is no buffer of the caller's */
-  atomic_bool cancelled;
+  ow_stop stop;
+  atomic_bool busy; /* a run is going on */
   onward_session_stats stats;
   ow_profile profile;
 };

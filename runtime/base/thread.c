@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/os.h"
+#include "base/stop.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -37,7 +38,8 @@ struct team {
   ow_task_fn fn;
   void *context;
   int64_t tasks;
-  int threads; /* that may take part in this call */
+  ow_stop *stop; /* what the caller obeys */
+  int threads;   /* that may take part in this call */
   int members;
   member member[MAX_MEMBERS];
   _Alignas(64) atomic_int_least64_t next;
@@ -69,7 +71,7 @@ static void relax(void) {
 static void take_tasks(team *t, int thread) {
   for (;;) {
     const int64_t task = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
-    if (task >= t->tasks)
+    if (task >= t->tasks || ow_stop_asked())
       return;
     t->fn(t->context, task, thread);
   }
@@ -105,8 +107,11 @@ static void *member_main(void *argument) {
     if (atomic_load(&t->quit))
       return NULL;
     atomic_fetch_add(&t->inside, 1);
-    if (atomic_load(&t->call) == call && me->thread < t->threads) /* not closed in the meantime */
+    if (atomic_load(&t->call) == call && me->thread < t->threads) { /* not closed in the meantime */
+      ow_stop_obey(t->stop);
       take_tasks(t, me->thread);
+      ow_stop_obey(NULL);
+    }
     atomic_fetch_sub(&t->inside, 1);
     done = call;
   }
@@ -157,13 +162,14 @@ static team *own_team(int threads) {
 void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context) {
   team *const t = threads > 1 && tasks > 1 && !in_team ? own_team(threads) : NULL;
   if (!t) {
-    for (int64_t task = 0; task < tasks; task++)
+    for (int64_t task = 0; task < tasks && !ow_stop_asked(); task++)
       fn(context, task, 0);
     return;
   }
   t->fn = fn;
   t->context = context;
   t->tasks = tasks;
+  t->stop = ow_stop_current();
   t->threads = threads;
   atomic_store_explicit(&t->next, 0, memory_order_relaxed);
   atomic_fetch_add(&t->call, 1);

@@ -10,7 +10,8 @@
 typedef void (*ow_task_fn)(void *context, int64_t task, int thread);
 
 /* Run every task once on at most threads threads, and wait. threads <= 1 or one task: the caller runs all, no team is made.
- * Which thread runs a task is not fixed, so a task's result must not depend on it. */
+ * Which thread runs a task is not fixed, so a task's result must not depend on it. When the work is to end (base/stop.h), tasks not
+ * begun are left out: what comes after must be safe, though not right, with whatever their results hold then. */
 void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context);
 
 /* How many OpenMP threads a library may use when the calling thread calls it; returns what held before. */

@@ -103,6 +103,8 @@ static bool set_limit(const char *text, onward_limits *limits, onward_error *err
       {"tensor_bytes", &limits->tensor_bytes},
       {"total_bytes", &limits->total_bytes},
       {"fold_bytes", &limits->fold_bytes},
+      {"loop_iterations", &limits->loop_iterations},
+      {"deadline_ms", &limits->deadline_ms},
   };
   const char *const equal = strchr(text, '=');
   const size_t length = equal == NULL ? strlen(text) : (size_t)(equal - text);
@@ -131,7 +133,7 @@ static bool set_limit(const char *text, onward_limits *limits, onward_error *err
   }
   return ow_cmd_fail(err, ONWARD_ARGUMENT,
                      "--limit %s: no such limit; there are file_bytes, metadata_bytes, depth, nodes, tensor_bytes, "
-                     "total_bytes, fold_bytes",
+                     "total_bytes, fold_bytes, loop_iterations, deadline_ms",
                      text);
 }
 

@@ -144,16 +144,19 @@ typedef enum onward_precision {
   ONWARD_PRECISION_AUTO = 2
 } onward_precision;
 
-/* Limits that untrusted files are held to. Every limit names itself in its error. 0 means the default. */
+/* Limits that untrusted files are held to. 0 means the default. An error that comes of one names it as the command's flag spells
+ * it: "... above the limit nodes of 200000 (--limit nodes=N)". Part of onward_model_options, whose struct_size covers it. */
 typedef struct onward_limits {
-  size_t struct_size;
-  uint64_t file_bytes;     /* size of a model file */
-  uint64_t metadata_bytes; /* bytes of the file that are not tensor data */
-  uint64_t depth;          /* nested messages that hold a graph */
-  uint64_t nodes;          /* nodes, subgraphs and expanded functions included */
-  uint64_t tensor_bytes;   /* one tensor */
-  uint64_t total_bytes;    /* all tensors of a plan */
-  uint64_t fold_bytes;     /* result of one folded constant */
+  uint64_t file_bytes;      /* size of a model file, and of each file of external data; 256 GiB */
+  uint64_t metadata_bytes;  /* bytes of the file that are not tensor data, and what they take parsed; 2 GiB */
+  uint64_t depth;           /* nested messages that hold a graph; 32 */
+  uint64_t nodes;           /* nodes, subgraphs and expanded functions included; 200,000 */
+  uint64_t tensor_bytes;    /* one tensor, of the file or of a run; 64 GiB */
+  uint64_t total_bytes;     /* constants that the file makes, and all tensors of a plan; 256 GiB */
+  uint64_t fold_bytes;      /* a constant larger than this is not computed at load; 64 MiB */
+  uint64_t loop_iterations; /* of one Loop or Scan in one run; 10,000,000 */
+  uint64_t deadline_ms;     /* a load, and each run, that takes longer returns ONWARD_CANCELLED; none */
+  uint64_t reserved[7];     /* 0 */
 } onward_limits;
 
 typedef enum onward_log_level { ONWARD_LOG_WARNING = 1, ONWARD_LOG_INFO = 2, ONWARD_LOG_DEBUG = 3 } onward_log_level;
@@ -167,8 +170,13 @@ typedef struct onward_model_options {
   const char *disabled_passes; /* comma-separated names, or NULL */
   int32_t stop_after_pass;     /* run only the first N passes; -1: all. For bisecting and golden dumps */
   onward_limits limits;
+  /* Warnings and remarks, one line each; called by the thread that loads or runs. */
   void (*log)(void *context, onward_log_level level, const char *text);
   void *log_context;
+  /* How far a load is, called by the thread that loads: stage is "scan", "parse", "import", "shapes", "passes" or "done",
+   * fraction grows from 0 to 1. Return false to give up: the load returns ONWARD_CANCELLED. */
+  bool (*progress)(void *context, const char *stage, double fraction);
+  void *progress_context;
 } onward_model_options;
 
 ONWARD_API onward_model_options onward_model_options_default(void);
@@ -177,6 +185,12 @@ ONWARD_API onward_model_options onward_model_options_default(void);
  * Errors: IO, FORMAT, MODEL, UNSUPPORTED (lists every operator that is missing), LIMIT, MEMORY. */
 ONWARD_API onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **model,
                                            onward_error *err);
+/* Load a model from memory. bytes stay the caller's and must neither change nor go away before onward_model_free, as weights are
+ * used where they lie; with options.no_mmap they are copied. base_folder: where its external data lies; NULL: it has none.
+ * Errors: as onward_model_load. */
+ONWARD_API onward_status onward_model_load_memory(const void *bytes, size_t size, const char *base_folder,
+                                                  const onward_model_options *options, onward_model **model,
+                                                  onward_error *err);
 ONWARD_API void onward_model_free(onward_model *model);
 
 /* What a model wants and gives. dims[i] is -1 where free; then dim_names[i] is its name ("" when it has none). rank is -1
@@ -267,6 +281,7 @@ typedef struct onward_run_options {
   size_t struct_size;
   onward_state *state;         /* a key-value cache; see below */
   bool last_token_logits_only; /* logits [batch,1,vocabulary] of the last token instead of all */
+  uint64_t deadline_ms;        /* the run returns ONWARD_CANCELLED when it takes longer; 0: the model's limit */
 } onward_run_options;
 
 ONWARD_API onward_run_options onward_run_options_default(void);
@@ -280,8 +295,12 @@ ONWARD_API onward_status onward_session_run(onward_session *session, const onwar
                                             size_t input_count, onward_named_tensor *outputs, size_t output_count,
                                             const onward_run_options *options, onward_error *err);
 
-/* Stop the run that is going on, from any thread. It returns ONWARD_CANCELLED after the step it is in. */
+/* Stop the run that is going on, from any thread or a signal handler: it returns ONWARD_CANCELLED within milliseconds, inside a
+ * long operator too. A call that comes before the run or after its last operator is not lost: the request is kept until a run has
+ * returned ONWARD_CANCELLED because of it, or onward_session_clear_cancel takes it back. */
 ONWARD_API void onward_session_cancel(onward_session *session);
+/* Forget a request that no run has answered, as one that came just too late for the run that it was meant for. */
+ONWARD_API void onward_session_clear_cancel(onward_session *session);
 
 typedef struct onward_session_stats {
   uint64_t runs;
