@@ -64,6 +64,13 @@ void onward_state_free(onward_state *s) {
   ow_free(s->allocator, s);
 }
 
+bool onward_state_keeps(const onward_state *state, const char *input) {
+  for (size_t i = 0; state && input && i < state->count; i++)
+    if (strcmp(past_name(state, &state->buffers[i]), input) == 0)
+      return true;
+  return false;
+}
+
 int64_t onward_state_length(const onward_state *state) { return state ? state->length : -1; }
 
 /* ---- what a run asks ---------------------------------------------------------------------------------------------------------- */

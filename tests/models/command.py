@@ -49,13 +49,13 @@ class Command:
 
     def usage(self):
         """Bad usage: exit code 2, one line that begins with what is wrong."""
-        for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", BERT], "generate"),
+        for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", GPT2], "--ids"), (["generate", GPT2, "--ids", "1,x"], "--ids"), (["generate", GPT2, "--beams", "2"], "--beams"),
                              (["embed", BERT, "a"], "embed"), (["run", BERT, "--plugin", "x.so"], "--plugin"), (["dump", BERT, "--format", "html"], "--format html"),
                              (["run", BERT, "--threads", "none"], "--threads"), (["test"], "DIR"), (["run", BERT, "--limit", "love=1"], "--limit love=1"),
                              (["run", BERT, "--input", "x=ones:1"], "no input 'x'"), (["bench", BERT, "--shape", "input_ids=1xx8"], "--shape input_ids=1xx8")):
             code, out, err = self.call(*words)
             self.check("usage " + " ".join(words).replace(BERT, "MODEL"), code == 2 and out == "" and err.startswith(begin) and err.count("\n") == 1, (code, err))
-        for words in (["--help"], ["--version"], *([c, "--help"] for c in ("run", "test", "dump", "check", "bench"))):
+        for words in (["--help"], ["--version"], *([c, "--help"] for c in ("run", "test", "dump", "check", "bench", "generate"))):
             p = subprocess.run([self.binary, *words], capture_output=True, timeout=60)
             self.check("help " + " ".join(words), p.returncode == 0 and p.stdout and not p.stderr, p)
 
@@ -175,11 +175,31 @@ class Command:
                 whole.append(last.index(max(last)))
             self.check(name, d["argmax"] == whole, (d["argmax"], whole))
 
+    def text(self):
+        """Generation from ids: one line of JSON, or ids as they come."""
+        for model in (GPT2, LLAMA):
+            name = "generate " + os.path.basename(model)
+            code, out, err = self.call("generate", model, "--ids", "5,6,7", "--max-new-tokens", "9", "--json")
+            try:
+                d = json.loads(out)
+            except ValueError:
+                self.check(name, False, (code, out, err))
+                continue
+            self.check(name, code == 0 and len(d["ids"]) == d["new_tokens"] == 9 and d["prompt_tokens"] == 3 and d["stop"] == "length", (d, err))
+            plain = self.call("generate", model, "--ids", "5,6,7", "--max-new-tokens", "9")
+            self.check(name + " plain", plain[0] == 0 and plain[1].strip() == ",".join(map(str, d["ids"])) and "tokens/s" in plain[2], plain)
+            drawn = [self.call("generate", model, "--ids", "5,6,7", "--max-new-tokens", "9", "--temperature", "2", "--seed", "4", "--threads", n)[1] for n in "12"]
+            self.check(name + " seed", drawn[0] == drawn[1] != plain[1], drawn)
+            stop = self.call("generate", model, "--ids", "5,6,7", "--stop-id", str(d["ids"][0]), "--json")
+            self.check(name + " stop", '"stop":"id"' in stop[1].replace(" ", "") and json.loads(stop[1])["new_tokens"] == 1, stop)
+        code, out, err = self.call("generate", GPT2, "--ids", "99999999", "--max-new-tokens", "2")
+        self.check("generate unknown id", code == 1 and "99999999" in err, (code, out, err))
+
 
 def run(binary, flags, scratch):
     """{check: (verdict, reason)}"""
     c = Command(binary, [f for f in flags if not f.startswith(("--rtol", "--atol"))], scratch)
-    for part in (c.usage, c.failures, c.suggestions, c.inputs_and_outputs, c.measurements, c.generation):
+    for part in (c.usage, c.failures, c.suggestions, c.inputs_and_outputs, c.measurements, c.generation, c.text):
         try:
             part()
         except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as e:

@@ -5,11 +5,11 @@
 #include "cmd.h"
 #include "host.h"
 
-static const ow_command generate = {"generate", "write text with a decoder (not built yet)", NULL, NULL};
 static const ow_command embed = {"embed", "turn texts into vectors (not built yet)", NULL, NULL};
 
 static const ow_command *const commands[] = {
-    &ow_command_run, &ow_command_test, &ow_command_dump, &ow_command_check, &ow_command_bench, &generate, &embed,
+    &ow_command_run,   &ow_command_test,     &ow_command_dump, &ow_command_check,
+    &ow_command_bench, &ow_command_generate, &embed,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

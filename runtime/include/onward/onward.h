@@ -328,6 +328,8 @@ ONWARD_API onward_status onward_session_profile(const onward_session *session,
 ONWARD_API onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state,
                                              onward_error *err);
 ONWARD_API void onward_state_free(onward_state *state);
+/* Whether the state keeps the model's input of this name, so that a run is not given it. */
+ONWARD_API bool onward_state_keeps(const onward_state *state, const char *input);
 /* Tokens held; -1 for NULL. */
 ONWARD_API int64_t onward_state_length(const onward_state *state);
 /* Forget all but the first length tokens. With 0 the next run may have another number of rows. */

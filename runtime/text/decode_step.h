@@ -1,0 +1,46 @@
+/* One step of a decoder: token ids in, the scores of the next token out. */
+#ifndef OW_TEXT_DECODE_STEP_H
+#define OW_TEXT_DECODE_STEP_H
+
+#include "base/alloc.h"
+#include "base/status.h"
+#include "onward/text.h"
+
+typedef enum ow_role {
+  OW_ROLE_IDS,
+  OW_ROLE_MASK,
+  OW_ROLE_POSITIONS,
+  OW_ROLE_ZEROS,
+  OW_ROLE_PAST,
+  OW_ROLE_KEPT
+} ow_role;
+
+typedef struct ow_decode_input {
+  onward_value_info info;
+  ow_role role;
+  void *data;
+  size_t capacity; /* elements */
+} ow_decode_input;
+
+typedef struct ow_decoder {
+  onward_model *model;
+  const ow_allocator *allocator;
+  onward_session *session;
+  onward_state *state; /* NULL: no cache, every step is given all tokens */
+  ow_decode_input *inputs;
+  onward_named_tensor *given;
+  size_t input_count;
+  const char *logits;
+} ow_decoder;
+
+onward_status ow_decoder_open(ow_decoder *decoder, onward_model *model, const onward_session_options *options,
+                              onward_error *err);
+void ow_decoder_close(ow_decoder *decoder);
+/* Forget all tokens. capacity: how many will come at most. */
+onward_status ow_decoder_start(ow_decoder *decoder, int64_t capacity, onward_error *err);
+/* ids: rows sequences of length tokens, one after the other; the first `held` of each were given before. logits: session memory,
+ * [rows, vocabulary]. */
+onward_status ow_decoder_step(ow_decoder *decoder, const int64_t *ids, size_t rows, size_t length, size_t held,
+                              onward_tensor *logits, onward_error *err);
+
+#endif

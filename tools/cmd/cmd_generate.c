@@ -1,0 +1,184 @@
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "folder_config.h"
+#include "json_out.h"
+#include "onward/text.h"
+#include "work.h"
+
+static const char help[] =
+    "onward generate MODEL --ids 1,2,3 [options]             go on from token ids with a decoder\n"
+    "\n"
+    "  --ids 1,2,3              the prompt as token ids\n"
+    "  --max-new-tokens N       at most N new tokens (default 128)\n"
+    "  --temperature T          0 (default): always the most likely token\n"
+    "  --top-k K --top-p P --min-p P\n"
+    "                           choose only among the most likely; each with --temperature\n"
+    "  --repetition-penalty R   above 1: tokens that are there already become less likely\n"
+    "  --no-repeat-ngram N      no sequence of N tokens twice\n"
+    "  --seed S                 the same seed gives the same tokens (default 0)\n"
+    "  --stop-id ID             end after this token; may be given again. Without it: eos_token_id of the folder's\n"
+    "                           generation_config.json or config.json\n"
+    "  --context N              most tokens, prompt included (default: what the folder's config.json says)\n"
+    "  --json                   one line: {\"ids\",\"stop\",\"prompt_tokens\",\"new_tokens\",\"prefill_tok_s\","
+    "\"decode_tok_s\"}\n"
+    "\n"
+    "The key-value cache is kept in place where the model has one; otherwise each token computes the whole text again, "
+    "and\n"
+    "a note on stderr says so. Ctrl-C ends with what there is so far.\n"
+    "\n"
+    "  onward generate decoder/ --ids 1,4093,198 --max-new-tokens 20\n"
+    "  onward generate decoder/ --ids 1,4093,198 --temperature 0.8 --top-p 0.95 --seed 7\n";
+
+typedef struct generate_options {
+  ow_common common;
+  const char *model, *ids;
+  ow_text_list stop_ids;
+  int64_t seed, context;
+  onward_generate_options text;
+  bool json;
+} generate_options;
+
+static onward_generator *interrupted; /* what Ctrl-C stops */
+static volatile sig_atomic_t was_interrupted;
+
+static void on_interrupt(int number) {
+  (void)signal(number, SIG_DFL); /* a second one ends the process */
+  was_interrupted = 1;
+  onward_generator_cancel(interrupted);
+}
+
+/* "1,2,3" */
+static bool parse_ids(const char *text, ow_scratch *scratch, int64_t **ids, size_t *count, onward_error *err) {
+  const char *at = text;
+  *ids = ow_scratch_take(scratch, (strlen(text) / 2 + 1) * sizeof **ids);
+  *count = 0;
+  for (;;) {
+    if (!ow_parse_count(at, &at, &(*ids)[*count]) || (*at != ',' && *at != '\0'))
+      return ow_cmd_fail(err, ONWARD_ARGUMENT, "--ids: want whole numbers with commas between, got '%s'", text);
+    ++*count;
+    if (*at++ == '\0')
+      return true;
+  }
+}
+
+static bool take_stop_ids(generate_options *o, const ow_folder_config *config, ow_scratch *scratch, onward_error *err) {
+  const size_t count = o->stop_ids.count ? o->stop_ids.count : config->stop_id_count;
+  int64_t *const ids = ow_scratch_take(scratch, (count + 1) * sizeof *ids);
+  memcpy(ids, config->stop_ids, o->stop_ids.count ? 0 : count * sizeof *ids);
+  for (size_t i = 0; i < o->stop_ids.count; i++)
+    if (!ow_parse_count(o->stop_ids.items[i], NULL, &ids[i]))
+      return ow_cmd_fail(err, ONWARD_ARGUMENT, "--stop-id: want a whole number, got '%s'", o->stop_ids.items[i]);
+  o->text.stop_ids = ids;
+  o->text.stop_id_count = count;
+  return true;
+}
+
+/* Ids as they come, unless one line at the end is wanted. */
+static bool print_token(void *context, int64_t id) {
+  int64_t *const printed = context;
+  printf("%s%lld", *printed ? "," : "", (long long)id);
+  (void)fflush(stdout);
+  ++*printed;
+  return !ferror(stdout);
+}
+
+static double per_second(double count, double ms) { return ms > 0 ? count * 1e3 / ms : 0; }
+
+static void report(const generate_options *o, const onward_generation *g, size_t prompt, ow_scratch *scratch) {
+  const double prefill = per_second((double)prompt, g->first_ms), decode = per_second((double)g->steps, g->steps_ms);
+  if (!o->json) {
+    printf("\n");
+    fprintf(stderr, "stop: %s; prompt %zu tokens, %.1f tokens/s; new %zu tokens, %.1f tokens/s\n",
+            onward_stop_name(g->stop), prompt, prefill, g->count, decode);
+    return;
+  }
+  ow_json json = {.out = {.scratch = scratch}};
+  ow_json_open(&json, NULL, '{');
+  ow_json_open(&json, "ids", '[');
+  for (size_t i = 0; i < g->count; i++)
+    ow_json_real(&json, NULL, (double)g->ids[i]);
+  ow_json_close(&json, ']');
+  ow_json_text(&json, "stop", onward_stop_name(g->stop));
+  ow_json_count(&json, "prompt_tokens", prompt);
+  ow_json_count(&json, "new_tokens", g->count);
+  ow_json_real(&json, "prefill_tok_s", prefill);
+  ow_json_real(&json, "decode_tok_s", decode);
+  ow_json_close(&json, '}');
+  ow_json_print(&json);
+}
+
+static bool generate(ow_work *work, generate_options *o, onward_generator **generator, onward_error *err) {
+  int64_t *ids;
+  size_t count;
+  int64_t printed = 0;
+  ow_folder_config config;
+  if (o->ids == NULL)
+    return ow_cmd_fail(err, ONWARD_ARGUMENT, "--ids: give the prompt as token ids, --ids 1,2,3");
+  if (!parse_ids(o->ids, &work->scratch, &ids, &count, err))
+    return false;
+  ow_folder_config_read(o->model, &work->scratch, &config);
+  if (!take_stop_ids(o, &config, &work->scratch, err) || !ow_work_load(work, o->model, &o->common, false, err))
+    return false;
+  o->text.seed = (uint64_t)o->seed;
+  o->text.context = o->context ? o->context : config.context;
+  if (!o->json) {
+    o->text.on_token = print_token;
+    o->text.on_token_context = &printed;
+  }
+  onward_session_options session = onward_session_options_default();
+  session.threads = (int32_t)o->common.threads;
+  onward_generation result;
+  if (onward_generator_create(work->model, &session, generator, err) != ONWARD_OK)
+    return false;
+  interrupted = *generator;
+  (void)signal(SIGINT, on_interrupt);
+  const bool ok = onward_generator_run(*generator, ids, count, &o->text, &result, err) == ONWARD_OK;
+  (void)signal(SIGINT, SIG_DFL);
+  interrupted = NULL;
+  if (!ok)
+    return printed ? (printf("\n"), false) : false;
+  if (!result.cached)
+    fprintf(stderr, "note: the model has no cache that can be kept; each token computed the whole text again\n");
+  report(o, &result, count, &work->scratch);
+  return true;
+}
+
+static int generate_model(ow_work *work, const void *options, onward_error *err) {
+  generate_options o = *(const generate_options *)options;
+  onward_generator *generator = NULL;
+  const bool ok = generate(work, &o, &generator, err);
+  onward_generator_free(generator);
+  return !ok ? ow_cmd_report(err) : was_interrupted ? 130 : OW_EXIT_OK;
+}
+
+static int run(double began_ms, int argc, char **argv) {
+  (void)began_ms;
+  generate_options o = {.text = onward_generate_options_default()};
+  const ow_arg table[] = {
+      {"--ids", OW_ARG_TEXT, &o.ids, 0, 0},
+      {"--prompt", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--chat", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--tokenizer", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--beams", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--length-penalty", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--stop", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--features", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--max-new-tokens", OW_ARG_INT, &o.text.max_new_tokens, 0, 1e15},
+      {"--temperature", OW_ARG_REAL, &o.text.temperature, 0, 1e6},
+      {"--top-k", OW_ARG_INT, &o.text.top_k, 0, 1e9},
+      {"--top-p", OW_ARG_REAL, &o.text.top_p, 0, 1},
+      {"--min-p", OW_ARG_REAL, &o.text.min_p, 0, 1},
+      {"--repetition-penalty", OW_ARG_REAL, &o.text.repetition_penalty, 0, 1e6},
+      {"--no-repeat-ngram", OW_ARG_INT, &o.text.no_repeat_ngram, 0, 1e9},
+      {"--seed", OW_ARG_INT, &o.seed, 0, 9e15},
+      {"--stop-id", OW_ARG_LIST, &o.stop_ids, 0, 0},
+      {"--context", OW_ARG_INT, &o.context, 0, 1e15},
+      {"--json", OW_ARG_FLAG, &o.json, 0, 0},
+      {NULL, OW_ARG_FLAG, NULL, 0, 0},
+  };
+  return ow_work_main("generate", argc, argv, table, &o.common, &o.model, generate_model, &o);
+}
+
+const ow_command ow_command_generate = {"generate", "go on from token ids with a decoder", help, run};
