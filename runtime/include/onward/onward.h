@@ -14,7 +14,9 @@
  *   Errors      A fallible function returns onward_status and takes an onward_error last. It may be NULL. On failure every
  *               out-parameter is left as it was, nothing half-made stays behind, and the message says where and what was wanted.
  *   Ownership   Handles are freed by their own *_free, which takes NULL. Strings and arrays a getter returns belong to the handle.
- *   Threads     A model may be used by many threads at once. A session runs once at a time; use one session per thread.
+ *   Threads     A model may be used by many threads at once. A session, and a state, runs once at a time: a second run at the same
+ *               time is ONWARD_ARGUMENT. Use one session per thread.
+ *   fork        A child must not use a model, session or state of its parent (ONWARD_ARGUMENT), only free them. It can load anew.
  *   Options     A struct of options starts with struct_size and comes from onward_*_options_default(); NULL means the defaults.
  *   Tensors     Dense, row-major, native byte order.
  * The library never prints, exits, installs a signal handler or changes the locale. */
