@@ -189,8 +189,11 @@ static const ow_node *append_in(const ow_plan *plan, const ow_state_buffer *b) {
 /* The length a buffer will have; -1: not known before the run. */
 static int64_t length_after(const onward_state *s, const ow_plan *plan, const ow_state_buffer *b) {
   const ow_node *const append = append_in(plan, b);
-  if (append && plan->segments[0].end_node == plan->node_count)
+  const bool whole = plan->segments[0].end_node == plan->node_count;
+  if (append && whole)
     return plan->tensors[append->outputs[0]->index].dims[0];
+  if (!append && whole && b->pair->axis >= 0)
+    return plan->tensors[plan->variant->graph->outputs[b->pair->output].value->index].dims[b->pair->axis];
   int64_t rows;
   const ow_shape *const fresh = append ? &append->inputs[1]->type.shape : NULL;
   if (fresh && fresh->rank == b->rank &&
@@ -202,14 +205,14 @@ static int64_t length_after(const onward_state *s, const ow_plan *plan, const ow
 onward_status ow_state_reserve(onward_state *s, const ow_plan *plan, onward_error *err) {
   for (size_t i = 0; i < s->count; i++) {
     ow_state_buffer *const b = &s->buffers[i];
-    if (!b->pair->append)
-      continue;
     const int64_t rows = length_after(s, plan, b);
-    if (rows < 0)
+    if (rows < 0 && b->pair->append)
       return ow_fail(err, ONWARD_UNSUPPORTED, "the new rows of '%s' depend on data", past_name(s, b));
     if (rows > s->capacity)
       return ow_fail(err, ONWARD_LIMIT, "the state would hold %lld tokens; it was made for %lld", (long long)rows,
                      (long long)s->capacity);
+    if (!b->pair->append)
+      continue;
     size_t want, used = (size_t)s->length * b->row_bytes;
     if (!ow_size_mul((size_t)rows, b->row_bytes, &want))
       return ow_fail(err, ONWARD_LIMIT, "the state is too large");

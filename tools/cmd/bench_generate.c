@@ -1,5 +1,5 @@
-/* A decoder with plain past_key_values inputs. Its present outputs are written to one set of buffers while the past is
- * read from the other; then they change places, so nothing is copied.
+/* A decoder through a state, or, where the model has a past that a state cannot keep, with past_key_values inputs. Then its present
+ * outputs are written to one set of buffers while the past is read from the other; they change places, so nothing is copied.
  *
  *     past_key_values.*  <- buffers[k]        present.*  -> buffers[1 - k] */
 #include <math.h>
@@ -19,8 +19,10 @@ typedef struct cache {
 
 typedef struct decoder {
   ow_work *work;
-  onward_named_tensor *inputs, *outputs;
-  size_t ids, mask, positions, logits; /* indices; SIZE_MAX: there is none */
+  onward_state *state;                   /* NULL: pasts are inputs */
+  onward_named_tensor *inputs, *outputs; /* of the model, in its order */
+  onward_named_tensor *given;            /* of one call */
+  size_t ids, mask, positions, logits;   /* indices; SIZE_MAX: there is none */
   cache *caches;
   size_t cache_count;
   int64_t capacity; /* tokens */
@@ -75,6 +77,7 @@ static bool decoder_make(decoder *d, onward_error *err) {
   ow_scratch *const scratch = &d->work->scratch;
   d->inputs = ow_scratch_take(scratch, s->input_count * sizeof *d->inputs);
   d->outputs = ow_scratch_take(scratch, s->output_count * sizeof *d->outputs);
+  d->given = ow_scratch_take(scratch, s->input_count * sizeof *d->given);
   d->caches = ow_scratch_take(scratch, s->input_count * sizeof *d->caches);
   d->ids = index_of(s->inputs, s->input_count, "input_ids");
   d->mask = index_of(s->inputs, s->input_count, "attention_mask");
@@ -85,11 +88,14 @@ static bool decoder_make(decoder *d, onward_error *err) {
   if (!is_integer(d, d->ids) || !is_integer(d, d->mask) || !is_integer(d, d->positions))
     return ow_cmd_fail(err, ONWARD_UNSUPPORTED,
                        "--generate: input_ids, attention_mask and position_ids must be integers");
+  const onward_status status = onward_state_create(d->work->model, d->capacity, &d->state, err);
+  if (status != ONWARD_OK && status != ONWARD_UNSUPPORTED)
+    return false;
   for (size_t i = 0; i < s->output_count; i++)
     d->outputs[i].name = s->outputs[i].name;
   for (size_t i = 0; i < s->input_count; i++) {
     d->inputs[i].name = s->inputs[i].name;
-    if (i == d->ids || i == d->mask || i == d->positions)
+    if (i == d->ids || i == d->mask || i == d->positions || onward_state_keeps(d->state, s->inputs[i].name))
       continue;
     if (strncmp(s->inputs[i].name, "past_key_values", 15) != 0)
       return ow_cmd_fail(err, ONWARD_UNSUPPORTED,
@@ -98,7 +104,7 @@ static bool decoder_make(decoder *d, onward_error *err) {
     if (!add_cache(d, i, err))
       return false;
   }
-  if (d->cache_count == 0)
+  if (d->cache_count == 0 && d->state == NULL)
     return ow_cmd_fail(
         err, ONWARD_UNSUPPORTED,
         "--generate: the model has no past_key_values inputs; onward bench MODEL --shape measures whole sequences");
@@ -151,8 +157,15 @@ static bool call(decoder *d, int64_t past, int64_t count, ow_scratch *scratch, i
     present->data = d->caches[i].buffers[1 - d->turn];
     present->bytes = d->caches[i].bytes;
   }
-  if (onward_session_run(d->work->session, d->inputs, s->input_count, d->outputs, s->output_count, NULL, err) !=
-      ONWARD_OK)
+  onward_run_options options = onward_run_options_default();
+  options.state = d->state;
+  options.last_token_logits_only = d->state != NULL;
+  size_t given = 0;
+  for (size_t i = 0; i < s->input_count; i++)
+    if (!onward_state_keeps(d->state, s->inputs[i].name))
+      d->given[given++] = d->inputs[i];
+  if (onward_session_run(d->work->session, d->given, given, d->state ? &d->outputs[d->logits] : d->outputs,
+                         d->state ? 1 : s->output_count, &options, err) != ONWARD_OK)
     return false;
   d->turn = 1 - d->turn;
   for (size_t i = 0; i < d->cache_count; i++)
@@ -180,21 +193,18 @@ static bool step(decoder *d, int64_t past, int64_t token, int64_t *argmax, onwar
   return ok;
 }
 
-int ow_bench_generate(ow_work *work, const ow_bench_options *o, onward_error *err) {
-  ow_bench_figures f = {0, 0};
+static int measure(decoder *d, ow_bench_figures f, const ow_bench_options *o, onward_error *err) {
+  ow_work *const work = d->work;
   const int64_t prompt = o->prompt_tokens, steps = o->new_tokens;
-  decoder d = {.work = work, .capacity = prompt + steps};
-  if (!ow_bench_open(work, o, &f, err) || !decoder_make(&d, err))
-    return ow_cmd_report(err);
   int64_t *const argmax = ow_scratch_take(&work->scratch, (size_t)(steps + 1) * sizeof *argmax);
   const double begin = ow_host_ms();
-  if (!prefill(&d, prompt, &argmax[0], err))
+  if (!prefill(d, prompt, &argmax[0], err))
     return ow_cmd_report(err);
   const double filled = ow_host_ms();
   f.first_ms = filled - o->began_ms;
   double last = filled;
   for (int64_t i = 0; i < steps; i++) {
-    if (!step(&d, prompt + i, 100 + i, &argmax[i + 1], err))
+    if (!step(d, prompt + i, 100 + i, &argmax[i + 1], err))
       return ow_cmd_report(err);
     const double now = ow_host_ms();
     if (o->verbose)
@@ -224,4 +234,13 @@ int ow_bench_generate(ow_work *work, const ow_bench_options *o, onward_error *er
   ow_json_close(&json, '}');
   ow_json_print(&json);
   return OW_EXIT_OK;
+}
+
+int ow_bench_generate(ow_work *work, const ow_bench_options *o, onward_error *err) {
+  ow_bench_figures f = {0, 0};
+  decoder d = {.work = work, .capacity = o->prompt_tokens + o->new_tokens};
+  const int code =
+      ow_bench_open(work, o, &f, err) && decoder_make(&d, err) ? measure(&d, f, o, err) : ow_cmd_report(err);
+  onward_state_free(d.state);
+  return code;
 }

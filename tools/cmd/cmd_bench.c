@@ -7,7 +7,7 @@ static const char help[] =
     "\n"
     "  --shape NAME=AxB         shape of an input; others follow from the names of their dimensions\n"
     "  --seconds S              measure for at least S seconds and 5 runs, after 2 to warm up (default 1.5)\n"
-    "  --generate               with past_key_values inputs and present outputs, fed back; no warm-up: the first "
+    "  --generate               through a state that keeps the key-value cache; no warm-up: the first "
     "prompt counts\n"
     "  --prompt-tokens P        length of the prompt (default 128): tokens (i mod 1000) + 100\n"
     "  --new-tokens N           steps after it (default 64): token 100 + i at step i, whatever the model would have "
