@@ -1,29 +1,21 @@
 /* ONNX Runtime's block-quantized weights: MatMulNBits, a [.., K] times the transpose of b, whose N rows are blocks of 2, 4 or 8 bit
  * numbers, and GatherBlockQuantized, rows of such a table. Numbers are packed from the low bits up. */
+#include "ops/matmul_nbits.h"
+
+#include "ops/cpu/fast.h"
 #include "ops/reference.h"
 
-enum { NBITS_A, NBITS_B, NBITS_SCALES, NBITS_ZEROS, NBITS_ORDER, NBITS_BIAS };
-
-typedef struct nbits_spec {
-  int64_t k, n, bits, block, blocks, row_bytes; /* row_bytes: one row of b */
-} nbits_spec;
-
-static bool nbits_read(const ow_node *node, nbits_spec *s) {
-  *s = (nbits_spec){.k = ow_node_int(node, "K", 0),
-                    .n = ow_node_int(node, "N", 0),
-                    .bits = ow_node_int(node, "bits", 4),
-                    .block = ow_node_int(node, "block_size", 0)};
+bool ow_nbits_read(const ow_node *node, ow_nbits *s) {
+  *s = (ow_nbits){.k = ow_node_int(node, "K", 0),
+                  .n = ow_node_int(node, "N", 0),
+                  .bits = ow_node_int(node, "bits", 4),
+                  .block = ow_node_int(node, "block_size", 0)};
   if (s->k < 1 || s->n < 1 || s->k > INT32_MAX || s->n > INT32_MAX || (s->bits != 2 && s->bits != 4 && s->bits != 8) ||
       s->block < 16 || s->block > 1 << 20 || (s->block & (s->block - 1)) != 0)
     return false;
   s->blocks = (s->k + s->block - 1) / s->block;
   s->row_bytes = s->blocks * (s->block * s->bits / 8);
   return true;
-}
-
-static inline int64_t nbits_at(const void *bytes, int64_t bits, int64_t i) {
-  const int64_t bit = i * bits;
-  return ((const uint8_t *)bytes)[bit / 8] >> bit % 8 & ((1 << bits) - 1);
 }
 
 /* The input has `want` elements, in any shape. */
@@ -35,43 +27,43 @@ static onward_status nbits_want(ow_infer *c, size_t slot, int64_t want, const ch
 }
 
 static onward_status nbits_infer(ow_infer *c) {
-  nbits_spec s;
-  if (!nbits_read(c->node, &s))
+  ow_nbits s;
+  if (!ow_nbits_read(c->node, &s))
     return ow_infer_fail(c, ONWARD_MODEL, "K, N, bits or block_size is out of range");
-  OW_TRY(ow_infer_types(c, NBITS_A, OW_TYPES_FLOAT));
-  OW_TRY(ow_infer_types(c, NBITS_B, OW_BIT(ONWARD_UINT8)));
-  OW_TRY(ow_infer_types(c, NBITS_SCALES, OW_TYPES_FLOAT));
-  OW_TRY(ow_infer_types(c, NBITS_ZEROS, OW_TYPES_FLOAT | OW_BIT(ONWARD_UINT8)));
-  OW_TRY(ow_infer_types(c, NBITS_ORDER, OW_BIT(ONWARD_INT32)));
-  OW_TRY(ow_infer_types(c, NBITS_BIAS, OW_TYPES_FLOAT));
-  OW_TRY(nbits_want(c, NBITS_B, s.n * s.row_bytes, "bytes of B"));
-  OW_TRY(nbits_want(c, NBITS_SCALES, s.n * s.blocks, "elements of scales"));
-  const bool packed = ow_infer_has(c, NBITS_ZEROS) && c->in[NBITS_ZEROS].dtype == ONWARD_UINT8;
-  OW_TRY(
-      nbits_want(c, NBITS_ZEROS, s.n * (packed ? (s.blocks * s.bits + 7) / 8 : s.blocks), "elements of zero_points"));
-  if (ow_infer_has(c, NBITS_ORDER) && ow_infer_ranked(c, NBITS_ORDER)) {
-    OW_TRY(ow_infer_rank(c, NBITS_ORDER, 1, 1));
-    const ow_dim length = c->in[NBITS_ORDER].shape.dims[0];
+  OW_TRY(ow_infer_types(c, OW_NBITS_A, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_types(c, OW_NBITS_B, OW_BIT(ONWARD_UINT8)));
+  OW_TRY(ow_infer_types(c, OW_NBITS_SCALES, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_types(c, OW_NBITS_ZEROS, OW_TYPES_FLOAT | OW_BIT(ONWARD_UINT8)));
+  OW_TRY(ow_infer_types(c, OW_NBITS_ORDER, OW_BIT(ONWARD_INT32)));
+  OW_TRY(ow_infer_types(c, OW_NBITS_BIAS, OW_TYPES_FLOAT));
+  OW_TRY(nbits_want(c, OW_NBITS_B, s.n * s.row_bytes, "bytes of B"));
+  OW_TRY(nbits_want(c, OW_NBITS_SCALES, s.n * s.blocks, "elements of scales"));
+  const bool packed = ow_infer_has(c, OW_NBITS_ZEROS) && c->in[OW_NBITS_ZEROS].dtype == ONWARD_UINT8;
+  OW_TRY(nbits_want(c, OW_NBITS_ZEROS, s.n * (packed ? (s.blocks * s.bits + 7) / 8 : s.blocks),
+                    "elements of zero_points"));
+  if (ow_infer_has(c, OW_NBITS_ORDER) && ow_infer_ranked(c, OW_NBITS_ORDER)) {
+    OW_TRY(ow_infer_rank(c, OW_NBITS_ORDER, 1, 1));
+    const ow_dim length = c->in[OW_NBITS_ORDER].shape.dims[0];
     if (!ow_dim_is(length, s.blocks * s.block))
       OW_TRY(ow_infer_equal(c, length, ow_dim_const(s.k), "elements of g_idx"));
   }
-  OW_TRY(ow_want_vector(c, NBITS_BIAS, ow_dim_const(s.n), "length of the bias"));
-  OW_TRY(ow_infer_rank(c, NBITS_A, 1, ONWARD_MAX_RANK));
-  const ow_shape *a = &c->in[NBITS_A].shape;
+  OW_TRY(ow_want_vector(c, OW_NBITS_BIAS, ow_dim_const(s.n), "length of the bias"));
+  OW_TRY(ow_infer_rank(c, OW_NBITS_A, 1, ONWARD_MAX_RANK));
+  const ow_shape *a = &c->in[OW_NBITS_A].shape;
   if (a->rank < 0)
-    return ow_infer_set(c, 0, c->in[NBITS_A].dtype, -1, NULL);
+    return ow_infer_set(c, 0, c->in[OW_NBITS_A].dtype, -1, NULL);
   OW_TRY(ow_infer_equal(c, a->dims[a->rank - 1], ow_dim_const(s.k), "K"));
   ow_dim dims[ONWARD_MAX_RANK];
   memcpy(dims, a->dims, (size_t)a->rank * sizeof dims[0]);
   dims[a->rank - 1] = ow_dim_const(s.n);
-  return ow_infer_set(c, 0, c->in[NBITS_A].dtype, a->rank, dims);
+  return ow_infer_set(c, 0, c->in[OW_NBITS_A].dtype, a->rank, dims);
 }
 
 /* One row of weights for each thread. */
 static onward_status nbits_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
   (void)state;
-  nbits_spec s;
-  if (!nbits_read(a->node, &s) || !ow_size_mul((size_t)s.k * sizeof(double), (size_t)a->threads, workspace))
+  ow_nbits s;
+  if (!ow_nbits_read(a->node, &s) || !ow_size_mul((size_t)s.k * sizeof(double), (size_t)a->threads, workspace))
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "K is too large");
   return ONWARD_OK;
 }
@@ -79,31 +71,31 @@ static onward_status nbits_prepare(const ow_args *a, void *state, size_t *worksp
 static const onward_tensor *nbits_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
 
 /* Row n as numbers: (q - zero) * scale. */
-static void nbits_row(const ow_args *a, const nbits_spec *s, int64_t n, double *row) {
-  const onward_tensor *scales = a->in[NBITS_SCALES], *zeros = nbits_in(a, NBITS_ZEROS),
-                      *order = nbits_in(a, NBITS_ORDER);
-  const uint8_t *const bytes = (const uint8_t *)a->in[NBITS_B]->data + n * s->row_bytes;
+static void nbits_row(const ow_args *a, const ow_nbits *s, int64_t n, double *row) {
+  const onward_tensor *scales = a->in[OW_NBITS_SCALES], *zeros = nbits_in(a, OW_NBITS_ZEROS),
+                      *order = nbits_in(a, OW_NBITS_ORDER);
+  const uint8_t *const bytes = (const uint8_t *)a->in[OW_NBITS_B]->data + n * s->row_bytes;
   const int64_t zero_bytes = (s->blocks * s->bits + 7) / 8;
   for (int64_t k = 0; k < s->k; k++) {
     const int64_t block = order ? ow_index_at(order, k) : k / s->block, at = n * s->blocks + block;
     double zero = (double)(1 << (s->bits - 1));
     if (zeros && zeros->dtype == ONWARD_UINT8)
-      zero = (double)nbits_at((const uint8_t *)zeros->data + n * zero_bytes, s->bits, block);
+      zero = (double)ow_nbits_at((const uint8_t *)zeros->data + n * zero_bytes, s->bits, block);
     else if (zeros)
       zero = ow_load(zeros->dtype, zeros->data, at);
-    row[k] = ((double)nbits_at(bytes, s->bits, k) - zero) * ow_load(scales->dtype, scales->data, at);
+    row[k] = ((double)ow_nbits_at(bytes, s->bits, k) - zero) * ow_load(scales->dtype, scales->data, at);
   }
 }
 
 typedef struct nbits_job {
   const ow_args *args;
-  nbits_spec s;
+  ow_nbits s;
   int64_t rows;
 } nbits_job;
 
 static void nbits_column(void *context, int64_t n, int thread) {
   const nbits_job *const j = context;
-  const onward_tensor *x = j->args->in[NBITS_A], *bias = nbits_in(j->args, NBITS_BIAS), *y = j->args->out[0];
+  const onward_tensor *x = j->args->in[OW_NBITS_A], *bias = nbits_in(j->args, OW_NBITS_BIAS), *y = j->args->out[0];
   double *const row = (double *)j->args->workspace + thread * j->s.k;
   nbits_row(j->args, &j->s, n, row);
   for (int64_t m = 0; m < j->rows; m++) {
@@ -117,10 +109,10 @@ static void nbits_column(void *context, int64_t n, int thread) {
 static onward_status nbits_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   nbits_job j = {.args = a};
-  (void)nbits_read(a->node, &j.s);
-  j.rows = ow_count(a->in[NBITS_A]) / j.s.k;
-  if (nbits_in(a, NBITS_ORDER))
-    OW_TRY(ow_check_indices(a, NBITS_ORDER, 0, j.s.blocks - 1, err));
+  (void)ow_nbits_read(a->node, &j.s);
+  j.rows = ow_count(a->in[OW_NBITS_A]) / j.s.k;
+  if (nbits_in(a, OW_NBITS_ORDER))
+    OW_TRY(ow_check_indices(a, OW_NBITS_ORDER, 0, j.s.blocks - 1, err));
   if (j.rows > 0)
     ow_parallel(a->threads, j.s.n, nbits_column, &j);
   return ONWARD_OK;
@@ -173,7 +165,7 @@ static onward_status block_gather_infer(ow_infer *c) {
 static double block_gather_at(const onward_tensor *t, int64_t bits, int64_t row, int64_t width, int64_t i) {
   if (t->dtype != ONWARD_UINT8)
     return (double)ow_get_i64(t->dtype, t->data, row * width + i);
-  return (double)nbits_at((const uint8_t *)t->data + row * t->dims[1], bits, i);
+  return (double)ow_nbits_at((const uint8_t *)t->data + row * t->dims[1], bits, i);
 }
 
 static onward_status block_gather_run(const ow_args *a, void *state, onward_error *err) {
@@ -200,7 +192,7 @@ static const ow_kernel nbits_reference = {
     .name = "matmul_nbits_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = nbits_prepare, .run = nbits_run};
 static const ow_kernel block_gather_reference = {
     .name = "block_gather_reference", .flags = OW_KERNEL_UNALIGNED, .run = block_gather_run};
-static const ow_kernel *const nbits_kernels[] = {&nbits_reference, NULL};
+static const ow_kernel *const nbits_kernels[] = {OW_FAST_NBITS & nbits_reference, NULL};
 static const ow_kernel *const block_gather_kernels[] = {&block_gather_reference, NULL};
 static const ow_attr_spec nbits_attrs[] = {{"K", OW_ATTR_INT, true},
                                            {"N", OW_ATTR_INT, true},

@@ -34,6 +34,7 @@ OW_FAST_DECLARE(ow_reduce);
 OW_FAST_DECLARE(ow_binary);
 OW_FAST_DECLARE(ow_unary);
 OW_FAST_DECLARE(ow_where);
+OW_FAST_DECLARE(ow_nbits);
 
 #define OW_FAST_SOFTMAX OW_FAST_LEVELS(ow_softmax)
 #define OW_FAST_LAYERNORM OW_FAST_LEVELS(ow_layernorm)
@@ -54,6 +55,7 @@ extern const ow_kernel ow_linear_dnnl;
 #define OW_FAST_BINARY OW_FAST_LEVELS(ow_binary)
 #define OW_FAST_UNARY OW_FAST_LEVELS(ow_unary)
 #define OW_FAST_GELU OW_FAST_LEVELS(ow_unary)
+#define OW_FAST_NBITS OW_FAST_LEVELS(ow_nbits)
 #define OW_FAST_WHERE OW_FAST_LEVELS(ow_where)
 
 #endif

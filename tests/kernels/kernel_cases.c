@@ -210,6 +210,26 @@ static void matmul_cases(run_context *x) {
   run_checkf(x, "", "MatMul", 13, NULL, "f:12x64x64 f:12x64x64");
 }
 
+static void nbits_cases(run_context *x) {
+  static const int shapes[][4] = {/* rows, K, N, block */
+                                  {1, 32, 1, 32},  {1, 576, 17, 32},   {2, 40, 3, 32},
+                                  {3, 100, 4, 32}, {4, 64, 5, 64},     {5, 200, 8, 128},
+                                  {9, 96, 33, 32}, {1, 1000, 130, 64}, {0, 64, 4, 32}};
+  for (size_t i = 0; i < COUNT(shapes); i++)
+    for (int bits = 4; bits <= 8; bits += 4) {
+      const int m = shapes[i][0], k = shapes[i][1], n = shapes[i][2], block = shapes[i][3],
+                blocks = (k + block - 1) / block;
+      char a[128], weights[96];
+      snprintf(a, sizeof a, "i:K=%d i:N=%d i:bits=%d i:block_size=%d", k, n, bits, block);
+      snprintf(weights, sizeof weights, "u:%dx%dx%d! f:%dx%d:t!", n, blocks, block * bits / 8, n, blocks);
+      run_checkf(x, "com.microsoft", "MatMulNBits", 1, a, "f:%dx%d %s", m, k, weights);
+      run_checkf(x, "com.microsoft", "MatMulNBits", 1, a, "f:2x%dx%d %s u:%dx%d!", m, k, weights, n,
+                 (blocks * bits + 7) / 8);
+      run_checkf(x, "com.microsoft", "MatMulNBits", 1, a, "f:%dx%d %s f:%dx%d!", m, k, weights, n, blocks);
+      run_checkf(x, "com.microsoft", "MatMulNBits", 1, a, "f:%dx%d:y %s - - f:%d!", m, k, weights, n);
+    }
+}
+
 static void conv_cases(run_context *x) {
   static const struct {
     const char *attributes, *inputs;
@@ -323,6 +343,7 @@ void cases_all(run_context *x) {
   reduce_cases(x);
   linear_cases(x);
   matmul_cases(x);
+  nbits_cases(x);
   conv_cases(x);
   attention_cases(x);
 }
@@ -339,6 +360,9 @@ void cases_bench(run_context *x) {
   run_checkf(x, "onward", "Linear", 1, NULL, "f:128x768 f:768x768:s! f:768! f:768x768:s! f:768! f:768x768:s! f:768!");
   run_checkf(x, "", "MatMul", 13, NULL, "f:12x128x64 f:12x64x128");
   run_checkf(x, "", "MatMul", 13, NULL, "f:512x512 f:512x512");
+  for (int m = 1; m <= 64; m *= 64)
+    run_checkf(x, "com.microsoft", "MatMulNBits", 1, "i:K=576 i:N=1536 i:block_size=32",
+               "f:%dx576 u:1536x18x16! f:1536x18:t! f:1536x18!", m);
   static const int attention[][4] = {{12, 8, 8, 64},     {12, 128, 128, 64}, {12, 197, 197, 64},
                                      {12, 512, 512, 64}, {12, 128, 128, 32}, {12, 1, 512, 64}};
   for (size_t i = 0; i < COUNT(attention); i++) {

@@ -39,6 +39,7 @@ static float float_value(char kind, uint64_t *seed, double root) {
   const uint64_t dice = next_random(seed) % 40;
   switch (kind) {
     case 's': return x / (float)root;
+    case 't': return x / 1000.0f;
     case 'x':
       return dice == 0   ? NAN
              : dice == 1 ? INFINITY
@@ -135,6 +136,8 @@ static void fill(const run_case *c, onward_tensor *t, const char *kind, uint64_t
       memcpy((char *)t->data + i * 4, &x, 4);
     } else if (t->dtype == ONWARD_BOOL) {
       ((uint8_t *)t->data)[i] = kind[0] == 'o' ? 0 : kind[0] == 'w' ? 1 : next_random(seed) % 3 != 0;
+    } else if (t->dtype == ONWARD_UINT8) {
+      ((uint8_t *)t->data)[i] = (uint8_t)next_random(seed);
     } else if (t->dtype == ONWARD_INT64) {
       const int64_t x = (int64_t)(next_random(seed) % 2000) - 1000;
       memcpy((char *)t->data + i * 8, &x, 8);
@@ -151,7 +154,10 @@ static void add_input(built *b, const run_case *c, char *word, uint64_t *seed, o
   if (word[0] == '-')
     return;
   onward_tensor *const t = &b->tensors[slot];
-  t->dtype = word[0] == 'f' ? ONWARD_FLOAT32 : word[0] == 'b' ? ONWARD_BOOL : ONWARD_INT64;
+  t->dtype = word[0] == 'f'   ? ONWARD_FLOAT32
+             : word[0] == 'b' ? ONWARD_BOOL
+             : word[0] == 'u' ? ONWARD_UINT8
+                              : ONWARD_INT64;
   const size_t length = strlen(word);
   b->constant[slot] = word[length - 1] == '!';
   if (b->constant[slot])
