@@ -181,18 +181,26 @@ typedef struct onward_model_options {
   void *progress_context;
 } onward_model_options;
 
+/* Options to change and pass on; likewise for the other structs of options. */
 ONWARD_API onward_model_options onward_model_options_default(void);
 
-/* Load an .onnx file, or a folder that holds model.onnx. On success *model is the caller's, to be freed.
+/* Load an .onnx file, or a folder that holds model.onnx. On success *model is the caller's, to be freed; the file must not change
+ * before that, unless options.no_mmap is set.
+ *     onward_model_options options = onward_model_options_default();
+ *     options.limits.deadline_ms = 2000;
+ *     if (onward_model_load("model.onnx", &options, &model, &err)) ...
  * Errors: IO, FORMAT, MODEL, UNSUPPORTED (lists every operator that is missing), LIMIT, MEMORY. */
 ONWARD_API onward_status onward_model_load(const char *path, const onward_model_options *options, onward_model **model,
                                            onward_error *err);
+
 /* Load a model from memory. bytes stay the caller's and must neither change nor go away before onward_model_free, as weights are
  * used where they lie; with options.no_mmap they are copied. base_folder: where its external data lies; NULL: it has none.
+ *     onward_model_load_memory(bytes, size, NULL, NULL, &model, &err);
  * Errors: as onward_model_load. */
 ONWARD_API onward_status onward_model_load_memory(const void *bytes, size_t size, const char *base_folder,
                                                   const onward_model_options *options, onward_model **model,
                                                   onward_error *err);
+/* After all its sessions and states. No other thread may be using the model. */
 ONWARD_API void onward_model_free(onward_model *model);
 
 /* What a model wants and gives. dims[i] is -1 where free; then dim_names[i] is its name ("" when it has none). rank is -1
@@ -205,15 +213,19 @@ typedef struct onward_value_info {
   const char *dim_names[ONWARD_MAX_RANK];
 } onward_value_info;
 
+/* How many inputs a run wants and outputs it gives; 0 for NULL. */
 ONWARD_API size_t onward_model_input_count(const onward_model *model);
 ONWARD_API size_t onward_model_output_count(const onward_model *model);
-/* index below the count; otherwise ARGUMENT. The strings belong to the model. */
+/* What the input or output is; index below the count, otherwise ARGUMENT. The strings belong to the model.
+ *     for (size_t i = 0; i < onward_model_input_count(model); i++)
+ *       if (!onward_model_input(model, i, &info, &err)) puts(info.name); */
 ONWARD_API onward_status onward_model_input(const onward_model *model, size_t index, onward_value_info *info,
                                             onward_error *err);
 ONWARD_API onward_status onward_model_output(const onward_model *model, size_t index, onward_value_info *info,
                                              onward_error *err);
 
-/* metadata_props of the file */
+/* metadata_props of the file: how many (0 for NULL), and one of them. index below the count, otherwise ARGUMENT. The strings belong to
+ * the model. */
 ONWARD_API size_t onward_model_metadata_count(const onward_model *model);
 ONWARD_API onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key,
                                                const char **value, onward_error *err);
@@ -239,7 +251,10 @@ typedef struct onward_dump_options {
 
 ONWARD_API onward_dump_options onward_dump_options_default(void);
 
-/* Write a description through write(context, text, length), which returns false to stop (then: IO). */
+/* Write a description through write(context, text, length), which returns false to stop (then: IO). Any thread.
+ *     static bool print(void *file, const char *text, size_t n) { return fwrite(text, 1, n, file) == n; }
+ *     onward_model_dump(model, NULL, print, stdout, &err);
+ * Errors: ARGUMENT, IO, MEMORY; with plan those of onward_model_plan. */
 ONWARD_API onward_status onward_model_dump(onward_model *model, const onward_dump_options *options,
                                            bool (*write)(void *context, const char *text, size_t length), void *context,
                                            onward_error *err);
@@ -252,7 +267,10 @@ typedef struct onward_plan_info {
   uint64_t waiting_nodes; /* nodes not planned yet, because their shapes depend on data; the bytes leave them out */
 } onward_plan_info;
 
-/* Plan for the given input shapes without running. Errors: INPUT, MODEL, UNSUPPORTED, LIMIT, MEMORY. */
+/* Plan for the given input shapes without running; inputs without free dims may be left out. threads: as in a session. Any thread.
+ *     const onward_input_shape shape = {"input_ids", 2, {1, 128}};
+ *     onward_model_plan(model, &shape, 1, 0, &info, &err);
+ * Errors: ARGUMENT, INPUT, MODEL, UNSUPPORTED, LIMIT, MEMORY. */
 ONWARD_API onward_status onward_model_plan(onward_model *model, const onward_input_shape *shapes, size_t count,
                                            int32_t threads, onward_plan_info *info, onward_error *err);
 
@@ -267,9 +285,14 @@ typedef struct onward_session_options {
 } onward_session_options;
 
 ONWARD_API onward_session_options onward_session_options_default(void);
-/* The model must outlive the session. */
+/* On success *session is the caller's, to be freed before the model. Threads are started by the first run that wants them.
+ *     onward_session_options options = onward_session_options_default();
+ *     options.threads = 1;
+ *     onward_session_create(model, &options, &session, &err);
+ * Errors: ARGUMENT, MEMORY. */
 ONWARD_API onward_status onward_session_create(onward_model *model, const onward_session_options *options,
                                                onward_session **session, onward_error *err);
+/* Not while it runs; what its runs handed out as session memory ends with it. */
 ONWARD_API void onward_session_free(onward_session *session);
 
 typedef struct onward_named_tensor {
@@ -313,9 +336,11 @@ typedef struct onward_session_stats {
   uint64_t arena_bytes;
 } onward_session_stats;
 
+/* Zeros for NULL. Not while the session runs. */
 ONWARD_API onward_session_stats onward_session_get_stats(const onward_session *session);
 
-/* The recorded steps as Chrome trace JSON. Errors: ARGUMENT when the session was made without profile. */
+/* The recorded steps as Chrome trace JSON, through write as in onward_model_dump. Not while the session runs.
+ * Errors: ARGUMENT when the session was made without profile, IO. */
 ONWARD_API onward_status onward_session_profile(const onward_session *session,
                                                 bool (*write)(void *context, const char *text, size_t length),
                                                 void *context, onward_error *err);
