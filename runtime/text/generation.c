@@ -155,6 +155,7 @@ onward_status onward_generator_run(onward_generator *g, const int64_t *prompt, s
   memcpy(g->ids, prompt, count * sizeof *prompt);
   g->count = count;
   atomic_store(&g->cancelled, false);
+  onward_session_clear_cancel(g->decoder.session); /* of a cancel that came after the last run */
   int64_t room;
   if (__builtin_add_overflow((int64_t)count, o.max_new_tokens, &room) || (o.context && room > o.context))
     room = o.context ? o.context : INT64_MAX;

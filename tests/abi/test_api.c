@@ -239,6 +239,15 @@ static void generators(void **state) {
   assert_int_equal(onward_generator_create(model, NULL, &generator, &err), ONWARD_OK);
   assert_int_equal(onward_generator_get_stats(generator).runs, 0);
   assert_int_equal(onward_generator_get_stats(NULL).runs, 0);
+  /* a cancel that no run has answered does not end the next one */
+  const int64_t prompt[] = {1, 2, 3};
+  onward_generate_options options = onward_generate_options_default();
+  onward_generation made;
+  options.max_new_tokens = 2;
+  onward_generator_cancel(generator);
+  if (onward_generator_run(generator, prompt, 3, &options, &made, &err))
+    fail_msg("%s", err.message);
+  assert_int_equal(made.count, 2);
   onward_generator_free(generator);
   onward_generator_free(NULL);
   onward_model_free(model);
