@@ -7,19 +7,21 @@
 typedef struct pair {
   const ow_graph *from;
   ow_graph *to;
-  size_t parent; /* pair of the graph around it */
+  size_t parent;  /* pair of the graph around it */
+  ow_value **map; /* by value index; NULL: the copy has the same index */
 } pair;
 
 typedef struct cloner {
   const ow_allocator *allocator;
   pair *pairs;
   size_t count, capacity;
+  ow_node *before; /* where the nodes of the first graph go; NULL: at the end */
 } cloner;
 
 static bool add_pair(cloner *c, const ow_graph *from, ow_graph *to, size_t parent) {
   if (!ow_reserve(c->allocator, &c->pairs, &c->capacity, c->count, c->count + 1, sizeof *c->pairs))
     return false;
-  c->pairs[c->count++] = (pair){from, to, parent};
+  c->pairs[c->count++] = (pair){from, to, parent, NULL};
   return true;
 }
 
@@ -28,7 +30,7 @@ static ow_value *copy_of(const cloner *c, size_t at, const ow_value *value) {
     return NULL;
   while (c->pairs[at].from != value->graph && at != 0)
     at = c->pairs[at].parent;
-  return c->pairs[at].to->values[value->index];
+  return c->pairs[at].map ? c->pairs[at].map[value->index] : c->pairs[at].to->values[value->index];
 }
 
 /* ---- values ---------------------------------------------------------------------------------------------------------- */
@@ -75,6 +77,7 @@ static bool copy_values(const ow_graph *from, ow_graph *to) {
     if (value->constant)
       continue;
     copy->type.kind = value->type.kind;
+    copy->type.inner = value->type.inner;
     copy->type.dtype = value->type.dtype;
     if (value->type.elems && !copy_elems(&value->type, &to->arena, &copy->type))
       return false;
@@ -168,13 +171,14 @@ static bool copy_node(cloner *c, size_t at, const ow_node *node) {
       inputs[i] = copy_of(c, at, node->inputs[i]);
     for (size_t i = 0; i < node->output_count; i++)
       outputs[i] = copy_of(c, at, node->outputs[i]);
-    copy = ow_graph_add_node(to, NULL, node->name, node->domain, node->type, node->version, inputs, node->input_count,
-                             outputs, node->output_count);
+    copy = ow_graph_add_node(to, at == 0 ? c->before : NULL, node->name, node->domain, node->type, node->version,
+                             inputs, node->input_count, outputs, node->output_count);
   }
   ow_arena_free(&scratch);
   if (!copy)
     return false;
-  copy->index = node->index;
+  if (!c->before || at > 0)
+    copy->index = node->index;
   copy->op = node->op;
   copy->origin = node->origin ? ow_arena_strdup(&to->arena, node->origin) : NULL;
   if (node->origin && !copy->origin)
@@ -223,6 +227,8 @@ static bool copy_graph(cloner *c, size_t at) {
     return false;
   to->next_node_index = from->next_node_index;
   to->next_suffix = from->next_suffix;
+  to->capture_count = from->capture_count;
+  to->capture_slot = from->capture_slot;
   for (size_t i = 0; i < from->output_count; i++)
     if (!ow_graph_add_output(to, from->outputs[i].name, copy_of(c, at, from->outputs[i].value)))
       return false;
@@ -240,4 +246,44 @@ ow_graph *ow_graph_clone(const ow_graph *graph, ow_dims *dims) {
     return root;
   ow_graph_free(root);
   return NULL;
+}
+
+/* ---- a graph into another -------------------------------------------------------------------------------------------- */
+
+static bool inline_values(pair *p, ow_value *const *inputs) {
+  for (size_t i = 0; i < p->from->input_count; i++)
+    p->map[p->from->inputs[i]->index] = inputs[i];
+  for (size_t i = 0; i < p->from->value_count; i++) {
+    const ow_value *const value = p->from->values[i];
+    if (value->is_input)
+      continue;
+    ow_value *const copy = value->constant ? ow_graph_add_const(p->to, value->name, value->constant)
+                                           : ow_graph_add_value(p->to, value->name);
+    if (!copy)
+      return false;
+    p->map[i] = copy;
+    if (!value->constant)
+      copy->type = value->type;
+  }
+  return true;
+}
+
+bool ow_graph_inline(ow_node *at, const ow_graph *body, ow_value *const *inputs, ow_value **outputs) {
+  ow_graph *const to = at->graph;
+  cloner c = {.allocator = to->allocator, .before = at};
+  ow_value **const map = ow_alloc_zero(c.allocator, body->value_count, sizeof *map);
+  bool done = map && add_pair(&c, body, to, 0);
+  if (done) {
+    c.pairs[0].map = map;
+    done = inline_values(&c.pairs[0], inputs);
+  }
+  for (const ow_node *node = done ? body->first : NULL; node && done; node = node->next)
+    done = copy_node(&c, 0, node);
+  for (size_t i = 1; done && i < c.count; i++)
+    done = copy_graph(&c, i);
+  for (size_t i = 0; done && i < body->output_count; i++)
+    outputs[i] = map[body->outputs[i].value->index];
+  ow_free(c.allocator, map);
+  ow_free(c.allocator, c.pairs);
+  return done;
 }

@@ -34,7 +34,8 @@ typedef enum ow_value_kind { OW_VALUE_TENSOR, OW_VALUE_SEQUENCE, OW_VALUE_OPTION
 /* What is known of a value before a run. dtype ONWARD_UNDEFINED: absent (an optional input) or not inferred yet. */
 typedef struct ow_type {
   ow_value_kind kind;
-  onward_dtype dtype;
+  ow_value_kind inner; /* of an optional: what it may hold */
+  onward_dtype dtype;  /* of the elements of a sequence or optional too */
   ow_shape shape;
   const ow_dim *elems; /* all elements of a small integer or bool tensor, row-major; NULL when not all are known */
   size_t elem_count;
@@ -181,6 +182,8 @@ struct ow_graph {
   uint32_t next_suffix;
   ow_graph *subgraphs, *last_subgraph, *next_subgraph; /* attached to nodes of this graph, in order of attachment */
   bool detached;                                       /* the node this was attached to has been removed */
+  /* Once closed: the last capture_count inputs are the node's inputs from capture_slot on. */
+  size_t capture_count, capture_slot;
 };
 
 #define OW_EACH_NODE(node, graph) for (ow_node *node = (graph)->first; node; node = node->next)
@@ -190,6 +193,12 @@ void ow_graph_free(ow_graph *graph); /* frees the subgraphs too; takes NULL */
 /* A deep copy; constants are shared. dims: the pool of the copy (dims of shapes are not carried over: inputs get fresh
  * symbols of the same names). NULL without memory. */
 ow_graph *ow_graph_clone(const ow_graph *graph, ow_dims *dims);
+
+/* The nodes of body, which is closed, go before `at` in its graph; inputs[i] stands for its input i, outputs[i] gets what its
+ * output i is. The body stays. false: no memory. */
+bool ow_graph_inline(ow_node *at, const ow_graph *body, ow_value *const *inputs, ow_value **outputs);
+/* capture.c: what a subgraph takes from around it becomes an input of its own and of its node, constants become its own. */
+bool ow_graph_close(ow_graph *root);
 
 /* All builders return NULL without memory. name may be NULL: a unique one is made; a taken name gets a suffix. */
 ow_value *ow_graph_add_value(ow_graph *graph, const char *name);

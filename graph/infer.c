@@ -58,7 +58,20 @@ static onward_status check_output(const ow_node *node, ow_infer *c, size_t i) {
   return ONWARD_OK;
 }
 
+bool ow_node_is_dynamic(const ow_node *node) {
+  if (!node->op || !node->op->dynamic)
+    return false;
+  bool any = !node->op->kernels;
+  for (size_t i = 0; i < node->input_count && !any; i++)
+    any = node->inputs[i] && node->inputs[i]->type.kind != OW_VALUE_TENSOR;
+  return any;
+}
+
 onward_status ow_infer_call(const ow_node *node, ow_infer *c) {
+  for (size_t i = 0; i < c->in_count && !(node->op->flags & OW_OP_CONTAINERS); i++)
+    if (c->in[i].kind != OW_VALUE_TENSOR)
+      return ow_node_fail(node, c->err, ONWARD_MODEL, "input %zu '%s' is %s, and the operator takes tensors", i,
+                          node->inputs[i] ? node->inputs[i]->name : "", ow_kind_name(c->in[i].kind));
   for (size_t i = 0; i < c->out_count; i++)
     c->out[i] = (ow_type){.kind = OW_VALUE_TENSOR, .dtype = ONWARD_UNDEFINED, .shape = {.rank = -1}};
   c->pending = false;
@@ -84,12 +97,6 @@ static onward_tensor view_of(const ow_const *constant) {
   memcpy(tensor.dims, constant->dims, sizeof tensor.dims);
   memcpy(&tensor.data, &constant->data, sizeof tensor.data); /* inference only reads it */
   return tensor;
-}
-
-static ow_graph *root_of(ow_graph *graph) {
-  while (graph->parent)
-    graph = graph->parent;
-  return graph;
 }
 
 /* A dim that waits for data is a fresh one; inferring again gives the one from the first time. */
@@ -147,7 +154,6 @@ onward_status ow_infer_node(ow_graph *graph, ow_node *node, onward_error *err) {
       data[i] = &tensors[i];
     }
   }
-  ow_graph *const root = root_of(graph);
   ow_infer c = {.node = node,
                 .dims = graph->dims,
                 .arena = &graph->arena,
@@ -156,7 +162,7 @@ onward_status ow_infer_node(ow_graph *graph, ow_node *node, onward_error *err) {
                 .in_count = in_count,
                 .out = outs,
                 .out_count = out_count,
-                .guards = root->assume ? root : NULL,
+                .guards = graph->assume && !graph->parent ? graph : NULL, /* a body is bound by itself */
                 .err = err};
   status = ow_infer_call(node, &c);
   if (status == ONWARD_OK)

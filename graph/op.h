@@ -7,6 +7,7 @@
 #include "base/dtype.h"
 #include "base/size.h"
 #include "base/thread.h"
+#include "graph/box.h"
 #include "graph/graph.h"
 
 /* ---- type and shape inference ----------------------------------------------------------------------------------------- */
@@ -110,6 +111,24 @@ typedef struct ow_kernel {
   void (*destroy)(void *state); /* NULL: nothing to do */
 } ow_kernel;
 
+/* ---- nodes that no plan can place ------------------------------------------------------------------------------------------- */
+
+/* Control flow and containers: run between two segments of a plan, on boxes, when all data is there. */
+typedef struct ow_dynamic ow_dynamic;
+struct ow_dynamic {
+  const ow_node *node;
+  ow_box *const *in; /* borrowed; NULL: left out */
+  size_t in_count;
+  ow_box **out; /* to be filled with boxes of its own; entries that are not wanted are released again */
+  size_t out_count;
+  ow_box_budget *budget;
+  uint64_t loop_limit;
+  void *runtime;
+  /* Runs a closed subgraph of the node: in[i] for each of its inputs, out[i] made for each output. Without inputs of its own a
+   * body may be left: CANCELLED when the run was cancelled. */
+  onward_status (*run_body)(ow_dynamic *d, ow_graph *body, ow_box *const *in, ow_box **out, onward_error *err);
+};
+
 /* ---- rows ----------------------------------------------------------------------------------------------------------------- */
 
 typedef struct ow_attr_spec {
@@ -125,6 +144,7 @@ typedef struct ow_inplace {
 
 #define OW_OP_VIEW 1u             /* output 0 is input 0 under another shape: no bytes move */
 #define OW_OP_NONDETERMINISTIC 2u /* never folded, never merged with its twin */
+#define OW_OP_CONTAINERS 16u      /* its infer knows of sequences and optionals; for all others they are an error */
 #define OW_OP_COMMUTATIVE 4u      /* inputs 0 and 1 may change places */
 #define OW_OP_APPEND 8u /* output 0 is input 0 and more behind it, in the memory of input 0: a state's buffer */
 
@@ -150,7 +170,11 @@ typedef struct ow_op {
   const ow_carry *carry;
   size_t carry_count;
   const ow_kernel *const *kernels; /* in order of preference, the scalar reference last, then NULL */
+  /* Instead of kernels; beside them: for inputs that are no tensors. Errors get the node's place from the caller. */
+  onward_status (*dynamic)(ow_dynamic *d, onward_error *err);
 } ow_op;
+
+bool ow_node_is_dynamic(const ow_node *node);
 
 typedef struct ow_registry ow_registry;
 

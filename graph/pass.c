@@ -1,4 +1,4 @@
-/* Running the passes in order, over a graph and the graphs inside it. */
+/* Running the passes in order. Bodies of control flow are graphs of their own by the time they run: see runtime/. */
 #include "graph/pass.h"
 
 #include <string.h>
@@ -25,21 +25,6 @@ static bool is_named(const char *list, const char *name) {
   return false;
 }
 
-static onward_status run_deep(const ow_pass *pass, ow_pass_context *context, ow_graph *graph, size_t *changes) {
-  context->graph = graph;
-  OW_TRY(pass->run(context, changes));
-  OW_EACH_NODE(node, graph) {
-    for (size_t i = 0; i < node->attr_count; i++) {
-      const ow_attr *const attr = &node->attrs[i];
-      if (attr->kind == OW_ATTR_GRAPH)
-        OW_TRY(run_deep(pass, context, attr->g, changes));
-      for (size_t k = 0; attr->kind == OW_ATTR_GRAPHS && k < attr->count; k++)
-        OW_TRY(run_deep(pass, context, attr->graphs[k], changes));
-    }
-  }
-  return ONWARD_OK;
-}
-
 #define MAX_ROUNDS 16
 
 void ow_pass_each(ow_pass_context *context, ow_fuse_fn fuse, size_t *changes) {
@@ -62,6 +47,7 @@ onward_status ow_passes_run(ow_pass_context *context, const ow_pass_options *opt
   onward_status status = ONWARD_OK;
   int32_t number = 0;
   const double at = 0.6, span = 0.35; /* of a load */
+  context->plain = options->none;
   for (const ow_pass *pass = ow_passes; pass->name && status == ONWARD_OK; pass++, number++) {
     if (options->stop_after >= 0 && number >= options->stop_after && !pass->required)
       continue;
@@ -70,7 +56,7 @@ onward_status ow_passes_run(ow_pass_context *context, const ow_pass_options *opt
     size_t changes = 0;
     if ((status = ow_stop_at("passes", at + span * number / (int32_t)pass_count, context->err)) != ONWARD_OK)
       break;
-    status = run_deep(pass, context, graph, &changes);
+    status = pass->run(context, &changes);
     if (status == ONWARD_OK && options->validate) {
       status = ow_graph_validate(graph, context->err);
       if (status != ONWARD_OK)

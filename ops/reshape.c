@@ -15,6 +15,10 @@ static onward_status keep_elems(ow_infer *c) {
 }
 
 static onward_status infer_identity(ow_infer *c) {
+  if (c->in[0].kind != OW_VALUE_TENSOR) {
+    c->out[0] = c->in[0];
+    return ONWARD_OK;
+  }
   if (ow_infer_has(c, 0) && c->in[0].kind != OW_VALUE_TENSOR)
     return ow_infer_fail(c, ONWARD_UNSUPPORTED, "sequences and optionals");
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_VIEWABLE));
@@ -272,8 +276,23 @@ static const ow_attr_spec seed_attrs[] = {{"seed", OW_ATTR_INT, false}, {NULL, O
     .max_outputs = outputs, .attrs = spec, .flags = OW_OP_VIEW, .infer = infer_fn, .kernels = list                 \
   }
 
+static onward_status run_identity(ow_dynamic *d, onward_error *err) {
+  d->out[0] = ow_box_keep(d->budget, d->in[0], err);
+  return d->out[0] ? ONWARD_OK : err ? err->status : ONWARD_MEMORY;
+}
+
 const ow_op ow_ops_reshape[] = {
-    ROW("Identity", 1, 0, 1, 1, 1, NULL, infer_identity, view_kernels),
+    {.domain = "",
+     .name = "Identity",
+     .since = 1,
+     .min_inputs = 1,
+     .max_inputs = 1,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .flags = OW_OP_VIEW | OW_OP_CONTAINERS,
+     .infer = infer_identity,
+     .kernels = view_kernels,
+     .dynamic = run_identity},
     ROW("Reshape", 1, 4, 1, 1, 1, reshape_1_attrs, infer_reshape_attr, view_kernels),
     ROW("Reshape", 5, 13, 2, 2, 1, NULL, infer_reshape, view_kernels),
     ROW("Reshape", 14, 0, 2, 2, 1, reshape_14_attrs, infer_reshape, view_kernels),

@@ -45,7 +45,7 @@ static void bind_inputs(ow_plan *plan, const onward_input_shape *shapes, ow_type
   for (size_t i = 0; i < g->input_count; i++) {
     const ow_value *const v = g->inputs[i];
     ow_type *const t = &types[v->index];
-    *t = (ow_type){.kind = v->type.kind, .dtype = v->type.dtype, .shape.rank = shapes[i].rank};
+    *t = (ow_type){.kind = v->type.kind, .inner = v->type.inner, .dtype = v->type.dtype, .shape.rank = shapes[i].rank};
     for (int32_t d = 0; d < shapes[i].rank; d++)
       t->shape.dims[d] = ow_dim_const(shapes[i].dims[d]);
   }
@@ -105,13 +105,14 @@ static bool allocate(ow_plan *plan) {
   plan->types = ow_arena_zero(&plan->arena, values, sizeof *plan->types);
   plan->next_types = ow_arena_zero(&plan->arena, values, sizeof *plan->next_types);
   plan->tensors = ow_arena_zero(&plan->arena, values, sizeof *plan->tensors);
+  plan->boxes = ow_arena_zero(&plan->arena, values, sizeof(ow_box *));
   plan->capacity = ow_arena_zero(&plan->arena, values, sizeof *plan->capacity);
   plan->external = ow_arena_zero(&plan->arena, values, sizeof *plan->external);
   plan->changed = ow_arena_zero(&plan->arena, values, sizeof *plan->changed);
   plan->ready = ow_arena_zero(&plan->arena, values, sizeof *plan->ready);
   plan->pool = ow_dims_create(plan->allocator);
   const bool ok = plan->wanted && plan->bound && plan->symbols && plan->types && plan->next_types && plan->tensors &&
-                  plan->capacity && plan->external && plan->changed && plan->ready && plan->pool;
+                  plan->boxes && plan->capacity && plan->external && plan->changed && plan->ready && plan->pool;
   for (size_t v = 0; ok && v < values; v++)
     plan->external[v] = OW_NO_ALIAS;
   return ok;
@@ -124,6 +125,7 @@ static onward_status add_segment(ow_plan *plan, ow_segment **out, onward_error *
   ow_segment *const s = &plan->segments[plan->segment_count++];
   *s = (ow_segment){.first_node = 0};
   ow_arena_init(&s->arena, plan->allocator);
+  ow_arena_init(&s->elems, plan->allocator);
   *out = s;
   return ONWARD_OK;
 }
@@ -197,9 +199,12 @@ onward_status ow_plan_create(const ow_plan_request *request, ow_plan **out, bool
 void ow_plan_free(ow_plan *plan) {
   if (!plan)
     return;
+  if (plan->boxes)
+    ow_plan_release_boxes(plan);
   for (size_t s = 0; s < plan->segment_count; s++) {
     ow_segment_destroy_steps(&plan->segments[s]);
     ow_arena_free(&plan->segments[s].arena);
+    ow_arena_free(&plan->segments[s].elems);
     ow_free(plan->allocator, plan->segments[s].memory);
   }
   ow_free(plan->allocator, plan->segments);
@@ -290,25 +295,28 @@ bool ow_plan_bound_to(const ow_plan *plan, const ow_variant *variant, const bool
 
 /* ---- segments that wait for data --------------------------------------------------------------------------------------------- */
 
-onward_status ow_plan_next_segment(ow_plan *plan, size_t index, onward_error *err) {
-  const ow_graph *const g = plan->variant->graph;
-  ow_segment *segment;
-  if (index < plan->segment_count) {
-    segment = &plan->segments[index];
-    ow_segment_destroy_steps(segment);
-    ow_arena_reset(&segment->arena);
-  } else {
-    OW_TRY(add_segment(plan, &segment, err));
+/* No shape that the segment sees differs from what it was built for. */
+static bool may_keep(const ow_plan *plan, const ow_segment *segment) {
+  for (size_t n = segment->first_node; n < segment->end_node; n++) {
+    const ow_node *const node = plan->nodes[n];
+    for (size_t i = 0; i < node->input_count; i++)
+      if (node->inputs[i] && plan->changed[node->inputs[i]->index])
+        return false;
+    for (size_t o = 0; o < node->output_count; o++)
+      if (node->outputs[o] && plan->changed[node->outputs[o]->index])
+        return false;
   }
-  segment->first_node = plan->segments[index - 1].end_node;
-  memcpy(plan->next_types, plan->types, g->value_count * sizeof *plan->types);
+  return true;
+}
+
+static onward_status rebuild(ow_plan *plan, ow_segment *segment, onward_error *err) {
+  ow_segment_destroy_steps(segment);
+  ow_arena_reset(&segment->arena);
+  segment->built = false;
   for (size_t n = segment->first_node; n < plan->node_count; n++)
     for (size_t o = 0; o < plan->nodes[n]->output_count; o++)
       if (plan->nodes[n]->outputs[o])
         plan->external[plan->nodes[n]->outputs[o]->index] = OW_NO_ALIAS;
-  plan->walk_elems = &segment->arena;
-  OW_TRY(ow_plan_walk(plan, segment->first_node, &segment->end_node, err));
-  memcpy(plan->types, plan->next_types, g->value_count * sizeof *plan->types);
   OW_TRY(ow_segment_build(plan, segment, &segment->arena, err));
   if (segment->arena_bytes > segment->memory_bytes) {
     ow_free(plan->allocator, segment->memory);
@@ -318,5 +326,47 @@ onward_status ow_plan_next_segment(ow_plan *plan, size_t index, onward_error *er
     segment->memory_bytes = segment->arena_bytes;
   }
   ow_plan_place(plan, segment, segment->memory);
+  segment->built = true;
   return ONWARD_OK;
+}
+
+onward_status ow_plan_next_segment(ow_plan *plan, size_t index, size_t first, onward_error *err) {
+  const ow_graph *const g = plan->variant->graph;
+  ow_segment *segment;
+  if (index < plan->segment_count)
+    segment = &plan->segments[index];
+  else
+    OW_TRY(add_segment(plan, &segment, err));
+  const size_t old_first = segment->first_node, old_end = segment->end_node;
+  segment->first_node = first;
+  memcpy(plan->next_types, plan->types, g->value_count * sizeof *plan->types);
+  ow_arena_reset(&segment->elems);
+  plan->walk_elems = &segment->elems;
+  OW_TRY(ow_plan_walk(plan, first, &segment->end_node, err));
+  for (size_t n = first; n < segment->end_node; n++)
+    for (size_t o = 0; o < plan->nodes[n]->output_count; o++) {
+      const ow_value *const v = plan->nodes[n]->outputs[o];
+      if (v)
+        plan->changed[v->index] = !same_shape(&plan->types[v->index], &plan->next_types[v->index]);
+    }
+  memcpy(plan->types, plan->next_types, g->value_count * sizeof *plan->types);
+  if (segment->built && old_first == first && old_end == segment->end_node && may_keep(plan, segment))
+    return ONWARD_OK;
+  return rebuild(plan, segment, err);
+}
+
+void ow_plan_forget_segments(ow_plan *plan) {
+  for (size_t s = 1; s < plan->segment_count; s++)
+    plan->segments[s].built = false;
+}
+
+void ow_plan_release_boxes(ow_plan *plan) {
+  for (size_t n = 0; n < plan->node_count; n++) {
+    const ow_node *const node = plan->nodes[n];
+    for (size_t o = 0; node->op->dynamic && o < node->output_count; o++)
+      if (node->outputs[o] && plan->boxes[node->outputs[o]->index]) {
+        ow_box_release(plan->boxes[node->outputs[o]->index]);
+        plan->boxes[node->outputs[o]->index] = NULL;
+      }
+  }
 }

@@ -32,6 +32,8 @@ typedef struct ow_segment {
   void *memory; /* segments after the first own theirs; the first uses the session's arena */
   size_t memory_bytes;
   ow_arena arena; /* of a segment after the first: rebuilt when its shapes change */
+  ow_arena elems; /* of the last walk of a segment after the first */
+  bool built;
 } ow_segment;
 
 typedef struct ow_plan {
@@ -52,9 +54,10 @@ typedef struct ow_plan {
   ow_arena scratch;            /* of one infer call */
   ow_dims *pool;               /* for arithmetic that overflows */
   onward_tensor *tensors;      /* by value */
+  ow_box **boxes;              /* by value: of inputs, borrowed; of dynamic nodes, owned until the next run */
   size_t *capacity;            /* by value: bytes planned */
   uint32_t *external;          /* by value: the value whose memory a view of foreign memory shows; OW_NO_ALIAS */
-  bool *changed;               /* by value: in a rebind */
+  bool *changed;               /* by value: in a rebind; in this run, where a segment may be kept */
   bool *ready;                 /* by value: its bytes are there, so infer may look at them */
   ow_segment *segments;
   size_t segment_count, segment_capacity;
@@ -87,8 +90,11 @@ bool ow_plan_rebind(ow_plan *plan, const onward_input_shape *shapes);
 bool ow_plan_bound_to(const ow_plan *plan, const ow_variant *variant, const bool *wanted,
                       const onward_input_shape *shapes);
 
-/* Segment `index` >= 1, walked with the data that is there by now and built anew in each run. */
-onward_status ow_plan_next_segment(ow_plan *plan, size_t index, onward_error *err);
+/* Segment `index` >= 1 from node `first` on, walked with the data that is there by now; built anew when shapes changed. */
+onward_status ow_plan_next_segment(ow_plan *plan, size_t index, size_t first, onward_error *err);
+/* After a run that failed: what segments were built for is not known any more. */
+void ow_plan_forget_segments(ow_plan *plan);
+void ow_plan_release_boxes(ow_plan *plan);
 static inline bool ow_plan_ends_with(const ow_plan *plan, size_t segment) {
   return plan->segments[segment].end_node == plan->node_count;
 }
@@ -97,6 +103,10 @@ void ow_plan_place(ow_plan *plan, ow_segment *segment, void *memory);
 
 /* bound_walk.c: infer nodes [first, ...) into next_types; *end is the first that waits for data. */
 onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_error *err);
+/* A value that only its elements define gets its bytes, when they are not there. */
+onward_status ow_plan_fill(ow_plan *plan, const ow_value *v, onward_error *err);
+/* next_types[v] is what the variant's symbolic shape evaluates to. */
+bool ow_plan_holds(ow_plan *plan, const ow_value *v);
 bool ow_plan_bind_symbols(ow_plan *plan,
                           const onward_input_shape *shapes); /* false: overflow or a guard does not hold */
 /* bound_steps.c */

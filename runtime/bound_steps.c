@@ -10,6 +10,10 @@ bool ow_plan_set_tensor(ow_plan *plan, uint32_t value) {
   onward_tensor *const t = &plan->tensors[value];
   t->dtype = type->dtype;
   t->rank = type->shape.rank;
+  if (type->kind != OW_VALUE_TENSOR) {
+    t->bytes = 0;
+    return true;
+  }
   for (int32_t d = 0; d < t->rank; d++)
     t->dims[d] = type->shape.dims[d].k;
   return ow_tensor_size(t->dtype, t->rank, t->dims, &t->bytes);

@@ -26,10 +26,14 @@ bool ow_plan_bind_symbols(ow_plan *plan, const onward_input_shape *shapes) {
 }
 
 /* A value that is only elements: its bytes are written now. */
-static onward_status fill_shape_constant(ow_plan *plan, const ow_value *v, onward_error *err) {
+onward_status ow_plan_fill(ow_plan *plan, const ow_value *v, onward_error *err) {
+  if (v->producer || v->is_input || v->constant || plan->ready[v->index])
+    return ONWARD_OK;
   ow_type *const type = &plan->next_types[v->index];
   *type = v->type;
-  ow_dim *const elems = ow_arena_alloc(plan->walk_elems, v->type.elem_count * sizeof *elems);
+  /* stays ready from run to run, unlike what a later segment infers */
+  ow_arena *const arena = plan->walk_elems == &plan->next_elems ? plan->walk_elems : &plan->arena;
+  ow_dim *const elems = ow_arena_alloc(arena, v->type.elem_count * sizeof *elems);
   onward_tensor *const tensor = &plan->tensors[v->index];
   if (!elems)
     return ow_fail(err, ONWARD_MEMORY, "no memory for '%s'", v->name);
@@ -64,7 +68,7 @@ static onward_status fill_shape_constant(ow_plan *plan, const ow_value *v, onwar
 }
 
 /* The variant was optimised under its symbolic dims: a concrete dim that differs from what they evaluate to breaks it. */
-static bool holds(ow_plan *plan, const ow_value *v) {
+bool ow_plan_holds(ow_plan *plan, const ow_value *v) {
   const ow_shape *const want = &v->type.shape, *const got = &plan->next_types[v->index].shape;
   if (want->rank < 0)
     return true;
@@ -91,8 +95,7 @@ static onward_status gather_inputs(ow_plan *plan, const ow_node *node, ow_infer 
     const ow_value *const v = node->inputs[i];
     if (!v)
       continue;
-    if (!v->producer && !v->is_input && !v->constant && !plan->ready[v->index])
-      OW_TRY(fill_shape_constant(plan, v, err));
+    OW_TRY(ow_plan_fill(plan, v, err));
     in[i] = v->constant ? v->type : plan->next_types[v->index];
     data[i] = plan->ready[v->index] ? &plan->tensors[v->index] : NULL;
   }
@@ -106,6 +109,10 @@ onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_erro
   for (size_t n = first; n < plan->node_count; n++) {
     const ow_node *const node = plan->nodes[n];
     OW_TRY(ow_stop_check(err));
+    if (ow_node_is_dynamic(node)) {
+      *end = n;
+      return ONWARD_OK;
+    }
     ow_arena_reset(&plan->scratch);
     ow_infer c = {
         .node = node, .dims = plan->pool, .arena = plan->walk_elems, .out_count = node->output_count, .err = err};
@@ -124,7 +131,7 @@ onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_erro
       if (!v)
         continue;
       plan->next_types[v->index] = c.out[o];
-      if (plan->variant->assume && !holds(plan, v)) {
+      if (plan->variant->assume && !ow_plan_holds(plan, v)) {
         plan->broken_assumption = true;
         return ow_node_fail(node, err, ONWARD_INPUT,
                             "the shape of '%s' is not what the names of the input dimensions say", v->name);
@@ -135,8 +142,8 @@ onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_erro
   const ow_graph *const g = plan->variant->graph;
   for (size_t o = 0; o < g->output_count; o++) {
     const ow_value *const v = g->outputs[o].value;
-    if (plan->wanted[o] && !v->producer && !v->is_input && !v->constant && !plan->ready[v->index])
-      OW_TRY(fill_shape_constant(plan, v, err));
+    if (plan->wanted[o])
+      OW_TRY(ow_plan_fill(plan, v, err));
   }
   return ONWARD_OK;
 }

@@ -210,7 +210,8 @@ static onward_status dump_plan(onward_model *model, const onward_dump_options *o
 
 static onward_status explain(onward_model *model, ow_out *out, onward_error *err) {
   ow_variant *variant = NULL;
-  OW_TRY(ow_variant_create(model, true, out, &variant, err));
+  const ow_variant_key key = {.source = model->file_graph, .assume = true};
+  OW_TRY(ow_variant_create(model, &key, out, &variant, err));
   ow_variant_free(model->allocator, variant);
   return ONWARD_OK;
 }

@@ -18,7 +18,7 @@ onward_status ow_execute(onward_session *session, ow_segment *segment, onward_er
       return status;
     }
     if (session->options.profile)
-      ow_profile_add(&session->profile, step->node, step->kernel, start, ow_time_ns());
+      ow_profile_add(&session->root->profile, step->node, step->kernel, start, ow_time_ns());
   }
   return ONWARD_OK;
 }

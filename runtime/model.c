@@ -1,4 +1,4 @@
-/* Loading: file -> graph -> variant (inference, passes, validation) -> model. */
+/* Loading: file -> graph -> variant -> model. */
 #include "runtime/model.h"
 
 #include <string.h>
@@ -7,7 +7,6 @@
 #include "base/os.h"
 #include "base/stop.h"
 #include "graph/infer.h"
-#include "graph/pass.h"
 #include "ops/ops.h"
 
 onward_model_options onward_model_options_default(void) {
@@ -26,84 +25,6 @@ onward_status ow_model_in_process(const onward_model *model, onward_error *err) 
 }
 
 static void warn_from_load(void *context, const char *text) { ow_model_log(context, ONWARD_LOG_WARNING, text); }
-
-void ow_variant_free(const ow_allocator *a, ow_variant *variant) {
-  if (!variant)
-    return;
-  ow_graph_free(variant->graph);
-  ow_dims_free(variant->dims);
-  ow_free(a, variant);
-}
-
-static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *explain, onward_error *err) {
-  OW_TRY(ow_stop_at("shapes", 0.5, err));
-  OW_TRY(ow_infer_graph(graph, err));
-  ow_pass_context context = {.graph = graph,
-                             .registry = model->registry,
-                             .fold_bytes = model->options.limits.fold_bytes,
-                             .explain = explain,
-                             .err = err};
-  const ow_pass_options options = {.none = model->options.no_passes,
-                                   .disabled = model->options.disabled_passes,
-                                   .stop_after = model->options.stop_after_pass};
-  OW_TRY(ow_passes_run(&context, &options));
-  return ow_graph_validate(graph, err);
-}
-
-static onward_status create_variant(onward_model *model, unsigned form, bool assume, ow_out *explain, ow_variant **out,
-                                    onward_error *err) {
-  const ow_allocator *const a = model->allocator;
-  onward_status status = ONWARD_MEMORY;
-  ow_variant *variant = ow_alloc_zero(a, 1, sizeof *variant);
-  if (variant)
-    variant->dims = ow_dims_create(a);
-  if (variant && variant->dims)
-    variant->graph = ow_graph_clone(model->file_graph, variant->dims);
-  if (!variant || !variant->graph) {
-    (void)ow_fail(err, status, "no memory for the graph");
-    goto fail;
-  }
-  variant->assume = assume;
-  variant->graph->assume = assume;
-  variant->graph->weights = &model->weights;
-  variant->form = form;
-  status = form & OW_FORM_STATE
-               ? ow_state_form(variant->graph, model->registry, &variant->pairs, &variant->pair_count, err)
-               : ONWARD_OK;
-  if (status == ONWARD_OK)
-    status = ow_infer_inputs(variant->graph, assume, err);
-  if (status == ONWARD_OK)
-    status = optimise(model, variant->graph, explain, err);
-  if (status == ONWARD_OK && (form & OW_FORM_LAST_ROW))
-    status = ow_last_row(variant->graph, model->registry, err);
-  if (status == ONWARD_OK && (form & OW_FORM_STATE))
-    status = ow_state_bind(variant->graph, variant->pairs, variant->pair_count, err);
-  if (status != ONWARD_OK)
-    goto fail;
-  *out = variant;
-  return ONWARD_OK;
-fail:
-  ow_variant_free(a, variant);
-  return status;
-}
-
-onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explain, ow_variant **out,
-                                onward_error *err) {
-  return create_variant(model, 0, assume, explain, out, err);
-}
-
-onward_status ow_model_variant(onward_model *model, unsigned form, bool assume, const ow_variant **out,
-                               onward_error *err) {
-  onward_status status = ONWARD_OK;
-  OW_TRY(ow_model_in_process(model, err));
-  ow_variant **const slot = form ? &model->formed[form][assume] : assume ? &model->trusting : &model->doubting;
-  ow_mutex_lock(&model->lock);
-  if (!*slot)
-    status = create_variant(model, form, assume, NULL, slot, err);
-  *out = *slot;
-  ow_mutex_unlock(&model->lock);
-  return status;
-}
 
 /* ---- what the model wants and gives ---------------------------------------------------------------------------------- */
 
@@ -125,15 +46,28 @@ static bool describe_value(onward_model *model, const char *name, const ow_type 
   return true;
 }
 
+static onward_status want_tensor(const char *what, const char *name, const ow_type *type, onward_error *err) {
+  if (type->kind == OW_VALUE_TENSOR)
+    return ONWARD_OK;
+  return ow_fail(err, ONWARD_UNSUPPORTED, "%s '%s' is %s; only tensors can be passed to and from a run", what, name,
+                 ow_kind_name(type->kind));
+}
+
 static onward_status describe_model(onward_model *model, onward_error *err) {
   const ow_graph *const g = model->trusting->graph;
+  for (size_t i = 0; i < g->input_count; i++)
+    OW_TRY(want_tensor("input", g->inputs[i]->name, &g->inputs[i]->type, err));
+  for (size_t i = 0; i < g->output_count; i++)
+    OW_TRY(want_tensor("output", g->outputs[i].name, &g->outputs[i].value->type, err));
   model->inputs = ow_arena_zero(&model->info_arena, g->input_count, sizeof *model->inputs);
   model->outputs = ow_arena_zero(&model->info_arena, g->output_count, sizeof *model->outputs);
   bool ok = model->inputs && model->outputs;
   for (size_t i = 0; ok && i < g->input_count; i++)
     ok = describe_value(model, g->inputs[i]->name, &g->inputs[i]->type, &model->inputs[i]);
   for (size_t i = 0; ok && i < g->output_count; i++)
-    ok = describe_value(model, g->outputs[i].name, &g->outputs[i].value->type, &model->outputs[i]);
+    ok = describe_value(model, g->outputs[i].name,
+                        model->trusting->output_types ? &model->trusting->output_types[i] : &g->outputs[i].value->type,
+                        &model->outputs[i]);
   return ok ? ONWARD_OK : ow_fail(err, ONWARD_MEMORY, "no memory for the model's description");
 }
 
@@ -209,8 +143,14 @@ static onward_status load(onward_model *model, const origin *from, onward_error 
                                               model->file_dims, &model->source, &model->file_graph, err);
   OW_TRY(status);
   status = ow_graph_resolve(model->file_graph, model->registry, err);
-  if (status == ONWARD_OK)
-    status = ow_variant_create(model, true, NULL, &model->trusting, err);
+  if (status == ONWARD_OK) {
+    ow_model_find_switches(model);
+    const ow_variant *first;
+    const ow_variant_key key = {.source = model->file_graph, .assume = true};
+    status = ow_model_variant(model, &key, &first, err);
+    if (status == ONWARD_OK)
+      model->trusting = model->variants[0];
+  }
   if (status != ONWARD_OK) {
     ow_error_prefix(err, "%s", model->title);
     return status;
@@ -268,11 +208,9 @@ void onward_model_free(onward_model *model) {
     return;
   const ow_allocator *const a = model->allocator;
   ow_packed_free(&model->packed);
-  ow_variant_free(a, model->trusting);
-  ow_variant_free(a, model->doubting);
-  for (size_t form = 1; form < OW_FORMS; form++)
-    for (size_t assume = 0; assume < 2; assume++)
-      ow_variant_free(a, model->formed[form][assume]);
+  for (size_t i = 0; i < model->variant_count; i++)
+    ow_variant_free(a, model->variants[i]);
+  ow_free(a, model->variants);
   ow_graph_free(model->file_graph);
   ow_dims_free(model->file_dims);
   ow_registry_free(model->registry);

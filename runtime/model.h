@@ -15,16 +15,28 @@
 #define OW_FORM_STATE 1u    /* with a state: pasts and presents are the state's */
 #define OW_FORM_LAST_ROW 2u /* logits of the last position only */
 #define OW_FORMS 4
+/* What a graph is optimised for. */
+typedef struct ow_variant_key {
+  const ow_graph *source; /* the file's graph, or a closed body of control flow in the graph of another variant */
+  unsigned form;          /* OW_FORM_* */
+  uint32_t switches;      /* of the file's graph: bit i is the value of input model->switches[i] */
+  const int32_t *ranks;   /* of a body: by input, -1 for any */
+  bool assume;            /* names and broadcasts are taken at their word, with guards */
+} ow_variant_key;
 
 /* The graph after the passes, under one set of assumptions about symbolic dims. */
 typedef struct ow_variant {
+  ow_variant_key key; /* with ranks of its own */
   ow_dims *dims;
   ow_graph *graph;
   bool assume;
-  unsigned form;
   ow_state_pair *pairs; /* OW_FORM_STATE */
   size_t pair_count;
+  const struct ow_variant *family; /* the one with the same key that assumes; itself when it does */
+  ow_type *output_types;           /* whatever the switches are; NULL: there are none */
 } ow_variant;
+
+#define OW_SWITCHES_MAX 4
 
 struct onward_model {
   int64_t process; /* that loaded it */
@@ -37,20 +49,28 @@ struct onward_model {
   ow_dims *file_dims;
   ow_graph *file_graph; /* as imported */
   ow_mutex lock;
-  ow_variant *trusting;            /* names and broadcasts taken at their word, with guards */
-  ow_variant *doubting;            /* made when a guard fails; NULL until then */
-  ow_variant *formed[OW_FORMS][2]; /* other forms, made on first use: doubting, trusting. [0] is not used */
+  ow_variant *trusting;  /* the first: no switch is set */
+  ow_variant **variants; /* made when they are wanted, under the lock; trusting is one */
+  size_t variant_count, variant_capacity;
+  uint32_t switches[OW_SWITCHES_MAX]; /* inputs of one bool that conditions of If depend on alone */
+  size_t switch_count;
   ow_packed_cache packed;
   ow_arena info_arena;
   onward_value_info *inputs, *outputs;
 };
 
-/* Build a variant from the file's graph. explain may be NULL. */
-onward_status ow_variant_create(onward_model *model, bool assume, ow_out *explain, ow_variant **out, onward_error *err);
+/* variant.c */
+/* explain may be NULL. */
+onward_status ow_variant_create(onward_model *model, const ow_variant_key *key, ow_out *explain, ow_variant **out,
+                                onward_error *err);
 void ow_variant_free(const ow_allocator *a, ow_variant *variant);
-/* A variant of the given OW_FORM_* flags, with or without assumptions, made on first use. */
-onward_status ow_model_variant(onward_model *model, unsigned form, bool assume, const ow_variant **out,
+/* The variant of key, made on first use. Of too many ranks of one body: the one for any rank. */
+onward_status ow_model_variant(onward_model *model, const ow_variant_key *key, const ow_variant **out,
                                onward_error *err);
+/* The same without assumptions. */
+onward_status ow_model_doubting(onward_model *model, const ow_variant *trusting, const ow_variant **out,
+                                onward_error *err);
+void ow_model_find_switches(onward_model *model);
 /* ARGUMENT in the child of a fork: threads and locks of the model did not come along. */
 onward_status ow_model_in_process(const onward_model *model, onward_error *err);
 void ow_model_log(const onward_model *model, onward_log_level level, const char *text);

@@ -19,6 +19,8 @@ static void move_to_front(onward_session *session, size_t index) {
 }
 
 static void remove_plan(onward_session *session, size_t index) {
+  if (session->last == session->plans[index])
+    session->last = NULL;
   ow_plan_free(session->plans[index]);
   memmove(session->plans + index, session->plans + index + 1,
           (session->plan_count - index - 1) * sizeof *session->plans);
@@ -141,14 +143,14 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
   OW_TRY(ow_plan_create(&request, plan, &broken, err));
   if (!broken)
     return ONWARD_OK;
-  if (!session->warned)
+  if (!session->root->warned)
     ow_model_log(
         session->model, ONWARD_LOG_WARNING,
         "the shapes given do not fit the names of the model's dimensions; going on without trusting the names");
-  session->warned = true;
-  OW_TRY(ow_model_variant(session->model, session->variant->form, false, &request.variant, err));
+  session->root->warned = true;
+  OW_TRY(ow_model_doubting(session->model, session->variant, &request.variant, err));
   const onward_status status = ow_plan_create(&request, plan, &broken, err);
-  if (status != ONWARD_OK && status != ONWARD_CANCELLED)
+  if (status != ONWARD_OK && status != ONWARD_CANCELLED && session->root == session)
     blame_names(session, shapes, err);
   return broken ? ow_fail(err, ONWARD_INTERNAL, "a plan without assumptions broke one") : status;
 }
@@ -156,7 +158,7 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
 onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **out,
                               onward_error *err) {
   for (size_t i = 0; i < session->plan_count; i++)
-    if (session->plans[i]->variant->form == session->variant->form &&
+    if (session->plans[i]->variant->family == session->variant->family && !session->plans[i]->broken_assumption &&
         ow_plan_bound_to(session->plans[i], session->plans[i]->variant, session->wanted, shapes)) {
       move_to_front(session, i);
       *out = session->plans[0];
@@ -165,7 +167,7 @@ onward_status ow_session_plan(onward_session *session, const onward_input_shape 
   for (size_t i = 0; i < session->plan_count;) {
     if (has_room(session, session->plans[i], shapes)) {
       if (ow_plan_rebind(session->plans[i], shapes) && !ow_stop_asked()) {
-        session->stats.plans_rebound++;
+        session->root->stats.plans_rebound++;
         move_to_front(session, i);
         *out = session->plans[0];
         return ONWARD_OK;
@@ -183,8 +185,8 @@ onward_status ow_session_plan(onward_session *session, const onward_input_shape 
     return ow_fail(err, ONWARD_MEMORY, "no memory for the plan list");
   ow_plan *plan;
   OW_TRY(build(session, shapes, &plan, err));
-  session->stats.plans_built++;
-  session->stats.primitives_created += plan->primitives;
+  session->root->stats.plans_built++;
+  session->root->stats.primitives_created += plan->primitives;
   session->plans[session->plan_count++] = plan;
   move_to_front(session, session->plan_count - 1);
   keep_within(session, OW_PLAN_LIST_BYTES);

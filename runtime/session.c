@@ -14,6 +14,36 @@ onward_run_options onward_run_options_default(void) {
   return (onward_run_options){.struct_size = sizeof(onward_run_options)};
 }
 
+onward_status ow_session_make(onward_model *model, const ow_variant *variant, const onward_session_options *options,
+                              onward_session *root, onward_session **out, onward_error *err) {
+  const ow_allocator *const a = model->allocator;
+  onward_session *const s = ow_alloc_zero(a, 1, sizeof *s);
+  if (!s)
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
+  const size_t inputs = variant->graph->input_count + 1, outputs = variant->graph->output_count + 1;
+  s->model = model;
+  s->allocator = a;
+  s->root = root ? root : s;
+  s->options = *options;
+  s->threads = s->options.threads > 0 ? s->options.threads : ow_thread_default();
+  s->variant = variant;
+  s->profile.allocator = a;
+  s->budget = (ow_box_budget){.allocator = a, .limit = model->options.limits.total_bytes};
+  s->shapes = ow_alloc_zero(a, inputs, sizeof *s->shapes);
+  s->room = ow_alloc_zero(a, inputs, sizeof *s->room);
+  s->given = ow_alloc_zero(a, inputs, sizeof *s->given);
+  s->borrowed = ow_alloc_zero(a, inputs, sizeof *s->borrowed);
+  s->in = ow_alloc_zero(a, inputs, sizeof(ow_box *));
+  s->wanted = ow_alloc_zero(a, outputs, sizeof *s->wanted);
+  s->handed = ow_alloc_zero(a, outputs, sizeof *s->handed);
+  if (!s->shapes || !s->room || !s->given || !s->borrowed || !s->in || !s->wanted || !s->handed) {
+    onward_session_free(s);
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
+  }
+  *out = s;
+  return ONWARD_OK;
+}
+
 onward_status onward_session_create(onward_model *model, const onward_session_options *options, onward_session **out,
                                     onward_error *err) {
   if (!model || !out)
@@ -24,40 +54,24 @@ onward_status onward_session_create(onward_model *model, const onward_session_op
     return ow_fail(err, ONWARD_ARGUMENT, "options.threads is %d, want 1 or more, or 0 for as many as there are cores",
                    (int)o.threads);
   OW_TRY(ow_model_in_process(model, err));
-  const ow_allocator *const a = model->allocator;
-  onward_session *const s = ow_alloc_zero(a, 1, sizeof *s);
-  if (!s)
-    return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
-  const size_t inputs = model->trusting->graph->input_count + 1, outputs = model->trusting->graph->output_count + 1;
-  s->model = model;
-  s->allocator = a;
-  s->options = o;
-  s->threads = s->options.threads > 0 ? s->options.threads : ow_thread_default();
-  s->variant = model->trusting;
-  s->profile.allocator = a;
-  s->shapes = ow_alloc_zero(a, inputs, sizeof *s->shapes);
-  s->room = ow_alloc_zero(a, inputs, sizeof *s->room);
-  s->given = ow_alloc_zero(a, inputs, sizeof *s->given);
-  s->wanted = ow_alloc_zero(a, outputs, sizeof *s->wanted);
-  s->handed = ow_alloc_zero(a, outputs, sizeof *s->handed);
-  if (!s->shapes || !s->room || !s->given || !s->wanted || !s->handed) {
-    onward_session_free(s);
-    return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
-  }
-  *out = s;
-  return ONWARD_OK;
+  return ow_session_make(model, model->trusting, &o, NULL, out, err);
 }
 
 void onward_session_free(onward_session *s) {
   if (!s)
     return;
   ow_session_drop_plans(s);
+  for (size_t i = 0; i < s->nested_count; i++) /* as deep as graphs nest */
+    onward_session_free(s->nested[i].session);
+  ow_free(s->allocator, s->nested);
   ow_free(s->allocator, s->plans);
   ow_free(s->allocator, s->arena);
   ow_free(s->allocator, s->copies);
   ow_free(s->allocator, s->shapes);
   ow_free(s->allocator, s->room);
   ow_free(s->allocator, s->given);
+  ow_free(s->allocator, s->borrowed);
+  ow_free(s->allocator, s->in);
   ow_free(s->allocator, s->wanted);
   ow_free(s->allocator, s->handed);
   ow_profile_free(&s->profile);
@@ -159,8 +173,20 @@ static bool within(const void *data, const void *memory, size_t bytes) {
   return memory && (uintptr_t)data - (uintptr_t)memory < bytes;
 }
 
+static bool is_in_boxes(const ow_plan *plan, const void *data) {
+  bool inside = false;
+  for (size_t n = 0; plan && n < plan->node_count && !inside; n++)
+    for (size_t o = 0; plan->nodes[n]->op->dynamic && o < plan->nodes[n]->output_count && !inside; o++) {
+      const ow_value *const v = plan->nodes[n]->outputs[o];
+      const ow_box *const box = v ? plan->boxes[v->index] : NULL;
+      inside = box && within(data, box->tensor.data, box->tensor.bytes);
+    }
+  return inside;
+}
+
 static bool is_session_memory(const onward_session *s, const void *data) {
-  bool inside = within(data, s->arena, s->arena_bytes) || within(data, s->copies, s->copies_bytes);
+  bool inside =
+      within(data, s->arena, s->arena_bytes) || within(data, s->copies, s->copies_bytes) || is_in_boxes(s->last, data);
   for (size_t p = 0; p < s->plan_count && !inside; p++)
     for (size_t k = 1; k < s->plans[p]->segment_count && !inside; k++)
       inside = within(data, s->plans[p]->segments[k].memory, s->plans[p]->segments[k].memory_bytes);
@@ -202,6 +228,8 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
     if (t->bytes && t->data && is_session_memory(s, t->data))
       mismatch(&m, "input '%s' is session memory of the last run, which this run writes to: copy it",
                s->model->inputs[i].name);
+    s->borrowed[i] = (ow_box){.kind = OW_VALUE_TENSOR, .dtype = t->dtype, .tensor = *t};
+    s->in[i] = &s->borrowed[i];
     s->shapes[i].name = s->model->inputs[i].name;
     s->shapes[i].rank = t->rank;
     if (t->rank >= 0 && t->rank <= ONWARD_MAX_RANK)
@@ -319,9 +347,11 @@ static onward_status place_first(onward_session *s, ow_plan *plan, onward_error 
 static void set_inputs(onward_session *s, ow_plan *plan) {
   const ow_graph *const g = plan->variant->graph;
   for (size_t i = 0; i < g->input_count; i++) {
+    const uint32_t v = g->inputs[i]->index;
     const ow_state_buffer *const buffer = ow_state_find(s->state, i);
-    plan->tensors[g->inputs[i]->index].data = buffer ? buffer->data : s->given[i]->tensor.data;
-    plan->ready[g->inputs[i]->index] = true;
+    plan->boxes[v] = buffer ? NULL : s->in[i];
+    plan->tensors[v].data = buffer ? buffer->data : s->in[i]->tensor.data;
+    plan->ready[v] = true;
   }
 }
 
@@ -342,34 +372,86 @@ static void set_ready(ow_plan *plan, const ow_segment *segment, bool ready) {
         plan->ready[plan->nodes[n]->outputs[o]->index] = ready;
 }
 
+/* Segments and, between them, nodes that run by themselves. */
+static onward_status run_segments(onward_session *s, ow_plan *plan, onward_error *err) {
+  memset(plan->changed, 0, plan->variant->graph->value_count * sizeof *plan->changed);
+  for (size_t k = 0;; k++) {
+    set_views(plan, &plan->segments[k]);
+    OW_TRY(ow_execute(s, &plan->segments[k], err));
+    if (ow_plan_ends_with(plan, k))
+      return ONWARD_OK;
+    set_ready(plan, &plan->segments[k], true);
+    size_t at = plan->segments[k].end_node;
+    for (; at < plan->node_count && ow_node_is_dynamic(plan->nodes[at]); at++)
+      OW_TRY(ow_dynamic_run(s, plan, plan->nodes[at], err));
+    OW_TRY(ow_plan_next_segment(plan, k + 1, at, err));
+  }
+}
+
 static onward_status run_plan(onward_session *s, ow_plan *plan, onward_error *err) {
   OW_TRY(place_first(s, plan, err));
   set_inputs(s, plan);
-  onward_status status = ONWARD_OK;
-  for (size_t k = 0;; k++) {
-    if (k > 0)
-      status = ow_plan_next_segment(plan, k, err);
-    if (status != ONWARD_OK)
-      break;
-    set_views(plan, &plan->segments[k]);
-    if ((status = ow_execute(s, &plan->segments[k], err)) != ONWARD_OK || ow_plan_ends_with(plan, k))
-      break;
-    set_ready(plan, &plan->segments[k], true);
-  }
+  s->last = plan;
+  const onward_status status = run_segments(s, plan, err);
+  if (status != ONWARD_OK)
+    ow_plan_forget_segments(plan);
   const ow_graph *const g = plan->variant->graph;
   for (size_t i = 0; i < g->input_count; i++)
     plan->ready[g->inputs[i]->index] = false;
-  for (size_t k = 0; k < plan->segment_count; k++)
-    set_ready(plan, &plan->segments[k], false);
+  for (size_t n = 0; n < plan->node_count; n++)
+    for (size_t o = 0; o < plan->nodes[n]->output_count; o++)
+      if (plan->nodes[n]->outputs[o])
+        plan->ready[plan->nodes[n]->outputs[o]->index] = false;
   return status;
 }
 
-/* The variant's form that the options ask for. */
+static onward_status bind_plan(onward_session *s, ow_plan **plan, onward_error *err) {
+  OW_TRY(ow_session_plan(s, s->shapes, plan, err));
+  return s->state ? ow_state_reserve(s->state, *plan, err) : ONWARD_OK;
+}
+
+onward_status ow_session_go(onward_session *s, ow_plan **plan, onward_error *err) {
+  if (s->last)
+    ow_plan_release_boxes(s->last);
+  s->last = NULL;
+  OW_TRY(bind_plan(s, plan, err));
+  onward_status status = run_plan(s, *plan, err);
+  if (status == ONWARD_OK || !(*plan)->broken_assumption || !(*plan)->variant->assume)
+    return status;
+  /* what turned out during the run is not what the names of dimensions say */
+  ow_plan_release_boxes(*plan);
+  s->last = NULL;
+  OW_TRY(ow_model_doubting(s->model, s->variant, &s->variant, err));
+  OW_TRY(bind_plan(s, plan, err));
+  return run_plan(s, *plan, err);
+}
+
+/* The form that the options ask for. */
 static onward_status take_options(onward_session *s, const onward_run_options *o, onward_error *err) {
-  const unsigned form = (o->state ? OW_FORM_STATE : 0) | (o->last_token_logits_only ? OW_FORM_LAST_ROW : 0);
-  if (s->variant->form != form || !s->variant->assume)
-    OW_TRY(ow_model_variant(s->model, form, true, &s->variant, err));
+  const ow_variant_key key = {
+      .source = s->model->file_graph,
+      .form = (o->state ? OW_FORM_STATE : 0) | (o->last_token_logits_only ? OW_FORM_LAST_ROW : 0),
+      .switches = s->variant->key.switches,
+      .assume = true};
+  if (s->variant->key.form != key.form || !s->variant->assume)
+    OW_TRY(ow_model_variant(s->model, &key, &s->variant, err));
   s->state = o->state;
+  return ONWARD_OK;
+}
+
+/* The variant that the values of the model's switches ask for. */
+static onward_status choose_variant(onward_session *s, onward_error *err) {
+  const onward_model *const model = s->model;
+  uint32_t switches = 0;
+  for (size_t i = 0; i < model->switch_count; i++)
+    switches |= (uint32_t)(*(const unsigned char *)s->in[model->switches[i]]->tensor.data != 0) << i;
+  if (switches == s->variant->key.switches)
+    return ONWARD_OK;
+  const unsigned form = s->variant->key.form;
+  const ow_variant_key key = {.source = model->file_graph, .form = form, .switches = switches, .assume = true};
+  if (!s->switched[form][switches])
+    OW_TRY(ow_model_variant(s->model, &key, &s->switched[form][switches], err));
+  s->variant = s->switched[form][switches];
   return ONWARD_OK;
 }
 
@@ -380,11 +462,9 @@ static onward_status run(onward_session *s, const onward_named_tensor *inputs, s
   ow_plan *plan;
   onward_status status = s->state ? ow_state_shapes(s->state, s->shapes, err) : ONWARD_OK;
   if (status == ONWARD_OK)
-    status = ow_session_plan(s, s->shapes, &plan, err);
-  if (status == ONWARD_OK && s->state)
-    status = ow_state_reserve(s->state, plan, err);
+    status = choose_variant(s, err);
   if (status == ONWARD_OK)
-    status = run_plan(s, plan, err);
+    status = ow_session_go(s, &plan, err);
   if (status != ONWARD_OK) {
     ow_error_prefix(err, "%s", s->model->title);
     return status;

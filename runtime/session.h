@@ -11,8 +11,22 @@
 
 #define OW_PLAN_LIST_BYTES ((size_t)4 << 20)
 
+/* The session that runs a body of control flow. */
+typedef struct ow_nested {
+  const ow_graph *body; /* in the graph of a variant */
+  onward_session *session;
+} ow_nested;
+
 struct onward_session {
   onward_model *model;
+  onward_session *root; /* the one that the caller has; itself, but for nested ones */
+  ow_nested *nested;
+  size_t nested_count, nested_capacity;
+  const ow_variant *switched[OW_FORMS][1 << OW_SWITCHES_MAX]; /* by the values of the model's switches */
+  ow_box_budget budget;                                       /* of the root */
+  ow_box *borrowed;                                           /* by graph input: what a caller gave */
+  ow_box **in;                                                /* by graph input */
+  ow_plan *last; /* holds the boxes of the last run; in the list of plans */
   const ow_allocator *allocator;
   onward_session_options options;
   int threads;
@@ -40,6 +54,15 @@ struct onward_session {
 onward_status ow_session_plan(onward_session *session, const onward_input_shape *shapes, ow_plan **plan,
                               onward_error *err);
 void ow_session_drop_plans(onward_session *session);
+
+/* session.c */
+onward_status ow_session_make(onward_model *model, const ow_variant *variant, const onward_session_options *options,
+                              onward_session *root, onward_session **out, onward_error *err);
+/* Bound to shapes, given in: runs. *plan: where the outputs are. */
+onward_status ow_session_go(onward_session *session, ow_plan **plan, onward_error *err);
+
+/* dynamic.c: one node of control flow. */
+onward_status ow_dynamic_run(onward_session *session, ow_plan *plan, const ow_node *node, onward_error *err);
 
 /* executor.c: run the steps of a segment in order. */
 onward_status ow_execute(onward_session *session, ow_segment *segment, onward_error *err);

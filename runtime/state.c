@@ -17,7 +17,8 @@ static const char *past_name(const onward_state *s, const ow_state_buffer *b) {
 static onward_status make(onward_model *model, int64_t capacity, onward_state **out, onward_error *err) {
   const ow_allocator *const a = model->allocator;
   const ow_variant *variant;
-  OW_TRY(ow_model_variant(model, OW_FORM_STATE, true, &variant, err));
+  const ow_variant_key key = {.source = model->file_graph, .form = OW_FORM_STATE, .assume = true};
+  OW_TRY(ow_model_variant(model, &key, &variant, err));
   onward_state *const s = ow_alloc_zero(a, 1, sizeof *s);
   if (!s)
     return ow_fail(err, ONWARD_MEMORY, "no memory for the state");
