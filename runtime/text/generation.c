@@ -1,24 +1,16 @@
 /* Text from a decoder, token by token. */
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/os.h"
-#include "text/decode_step.h"
-#include "text/sampling.h"
-
-struct onward_generator {
-  ow_decoder decoder;
-  const ow_allocator *allocator;
-  int64_t *ids; /* prompt and new tokens */
-  size_t count, capacity;
-  float *scores;
-  size_t score_capacity;
-  atomic_bool cancelled;
-};
+#include "text/generator.h"
 
 onward_generate_options onward_generate_options_default(void) {
-  return (onward_generate_options){
-      .struct_size = sizeof(onward_generate_options), .max_new_tokens = 128, .top_p = 1, .repetition_penalty = 1};
+  return (onward_generate_options){.struct_size = sizeof(onward_generate_options),
+                                   .max_new_tokens = 128,
+                                   .top_p = 1,
+                                   .repetition_penalty = 1,
+                                   .beams = 1,
+                                   .length_penalty = 1};
 }
 
 const char *onward_stop_name(onward_stop stop) {
@@ -68,7 +60,7 @@ onward_session_stats onward_generator_get_stats(const onward_generator *g) {
   return onward_session_get_stats(g ? g->decoder.session : NULL);
 }
 
-static bool is_stop_id(const onward_generate_options *o, int64_t id) {
+bool ow_is_stop_id(const onward_generate_options *o, int64_t id) {
   for (size_t i = 0; i < o->stop_id_count; i++)
     if (o->stop_ids[i] == id)
       return true;
@@ -123,7 +115,7 @@ static onward_status go_on(onward_generator *g, size_t prompt, const onward_gene
     result->count = g->count - prompt;
     if (o->on_token && !o->on_token(o->on_token_context, id))
       return ONWARD_OK;
-    if (is_stop_id(o, id)) {
+    if (ow_is_stop_id(o, id)) {
       result->stop = ONWARD_STOP_ID;
       return ONWARD_OK;
     }
@@ -163,7 +155,8 @@ onward_status onward_generator_run(onward_generator *g, const int64_t *prompt, s
   onward_generation result = {.ids = g->ids + count, .cached = g->decoder.state != NULL};
   ow_sampler sampler;
   ow_sampler_start(&sampler, &o, g->allocator);
-  const onward_status status = go_on(g, count, &o, &sampler, &result, err);
+  const onward_status status =
+      o.beams > 1 ? ow_beam_search(g, count, &o, &sampler, &result, err) : go_on(g, count, &o, &sampler, &result, err);
   ow_sampler_end(&sampler);
   if (status == ONWARD_OK)
     *generation = result;

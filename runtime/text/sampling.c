@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define MAX_BEAMS 1024
+#define MAX_BEAM_TOKENS 65536
+
 /* ---- parameters --------------------------------------------------------------------------------------------------------------- */
 
 static onward_status check_real(const char *name, double value, bool ok, const char *want, onward_error *err) {
@@ -22,6 +25,14 @@ onward_status ow_sampling_check(const onward_generate_options *o, onward_error *
   OW_TRY(check_real("min_p", o->min_p, o->min_p >= 0 && o->min_p <= 1, "0 to 1", err));
   OW_TRY(check_real("repetition_penalty", o->repetition_penalty, o->repetition_penalty > 0, "more than 0", err));
   OW_TRY(check_count("no_repeat_ngram", o->no_repeat_ngram, err));
+  if (o->beams < 1 || o->beams > MAX_BEAMS)
+    return ow_fail(err, ONWARD_INPUT, "beams is %lld, want 1 to %d", (long long)o->beams, MAX_BEAMS);
+  OW_TRY(check_real("length_penalty", o->length_penalty, true, "a number", err));
+  if (o->beams > 1 && o->temperature > 0)
+    return ow_fail(err, ONWARD_INPUT, "temperature is %g, want 0 with beams", o->temperature);
+  if (o->beams > 1 && o->max_new_tokens > MAX_BEAM_TOKENS)
+    return ow_fail(err, ONWARD_INPUT, "max_new_tokens is %lld, want at most %d with beams",
+                   (long long)o->max_new_tokens, MAX_BEAM_TOKENS);
   if ((o->stop_id_count && !o->stop_ids) || (o->forced_id_count && !o->forced_ids))
     return ow_fail(err, ONWARD_INPUT, "stop_ids or forced_ids is NULL, but stop_id_count or forced_id_count is not 0");
   return ONWARD_OK;

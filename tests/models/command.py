@@ -49,7 +49,7 @@ class Command:
 
     def usage(self):
         """Bad usage: exit code 2, one line that begins with what is wrong."""
-        for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", GPT2], "--ids"), (["generate", GPT2, "--ids", "1,x"], "--ids"), (["generate", GPT2, "--beams", "2"], "--beams"),
+        for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", GPT2], "--ids"), (["generate", GPT2, "--ids", "1,x"], "--ids"), (["generate", GPT2, "--chat", "Hello"], "--chat"),
                              (["embed", BERT, "a"], "embed"), (["run", BERT, "--plugin", "x.so"], "--plugin"), (["dump", BERT, "--format", "html"], "--format html"),
                              (["run", BERT, "--threads", "none"], "--threads"), (["test"], "DIR"), (["run", BERT, "--limit", "love=1"], "--limit love=1"),
                              (["run", BERT, "--input", "x=ones:1"], "no input 'x'"), (["bench", BERT, "--shape", "input_ids=1xx8"], "--shape input_ids=1xx8")):
@@ -190,6 +190,8 @@ class Command:
             self.check(name + " plain", plain[0] == 0 and plain[1].strip() == ",".join(map(str, d["ids"])) and "tokens/s" in plain[2], plain)
             drawn = [self.call("generate", model, "--ids", "5,6,7", "--max-new-tokens", "9", "--temperature", "2", "--seed", "4", "--threads", n)[1] for n in "12"]
             self.check(name + " seed", drawn[0] == drawn[1] != plain[1], drawn)
+            one, three = (self.call("generate", model, "--ids", "5,6,7", "--max-new-tokens", "9", "--beams", n) for n in "13")
+            self.check(name + " beams", one[1] == plain[1] and three[0] == 0 and len(three[1].split(",")) <= 9, (one, three))
             stop = self.call("generate", model, "--ids", "5,6,7", "--stop-id", str(d["ids"][0]), "--json")
             self.check(name + " stop", '"stop":"id"' in stop[1].replace(" ", "") and json.loads(stop[1])["new_tokens"] == 1, stop)
         code, out, err = self.call("generate", GPT2, "--ids", "99999999", "--max-new-tokens", "2")

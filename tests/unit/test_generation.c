@@ -164,6 +164,63 @@ static void one_seed_one_text(void **unused) {
   on_each(seeded);
 }
 
+/* With as many beams as words, two tokens ahead is no search but the best of all pairs. */
+static void exhaustive(decoder *d) {
+  const text prompt = some_text(d, 1, PROMPT);
+  text pair = prompt;
+  float *const first = logits_of(d, NULL, NULL, &prompt, 0, PROMPT, true);
+  const int64_t words = d->vocabulary;
+  double *const log_first = malloc((size_t)words * sizeof *log_first);
+  int64_t want[2] = {0};
+  double total = 0, best = -INFINITY;
+  assert_non_null(log_first);
+  for (int64_t v = 0; v < words; v++)
+    total += exp((double)first[v]);
+  for (int64_t v = 0; v < words; v++)
+    log_first[v] = (double)first[v] - log(total);
+  const int64_t stop = prompt.ids[0][0] % words;
+  pair.length++;
+  for (int64_t v = 0; v < words; v++) {
+    pair.ids[0][PROMPT] = v;
+    float *const second = logits_of(d, NULL, NULL, &pair, 0, PROMPT + 1, true);
+    double sum = 0;
+    for (int64_t w = 0; w < words; w++)
+      sum += exp((double)second[w]);
+    for (int64_t w = 0; w < words; w++) {
+      const double score = log_first[v] + (double)second[w] - log(sum);
+      if (v != stop && score > best) {
+        best = score;
+        want[0] = v;
+        want[1] = w;
+      }
+    }
+    free(second);
+  }
+  onward_generator *const g = open_generator(d, 0);
+  onward_generate_options o = onward_generate_options_default();
+  o.max_new_tokens = 2;
+  o.beams = words;
+  o.length_penalty = 0;
+  o.stop_ids = &stop;
+  o.stop_id_count = 1;
+  const onward_generation got = generate(g, &prompt, &o);
+  if (log_first[stop] > best) { /* without a penalty a text that ends at once may be the likeliest */
+    assert_int_equal(got.count, 1);
+    assert_int_equal(got.ids[0], stop);
+  } else {
+    assert_int_equal(got.count, 2);
+    assert_memory_equal(got.ids, want, sizeof want);
+  }
+  onward_generator_free(g);
+  free(log_first);
+  free(first);
+}
+
+static void all_beams_find_the_best(void **unused) {
+  (void)unused;
+  on_each(exhaustive);
+}
+
 static void what_cannot_be(void **unused) {
   (void)unused;
   decoder d = open_decoder(ONWARD_SOURCE_DIR "/tests/models/gpt2_ts14");
@@ -196,6 +253,6 @@ static void what_cannot_be(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(greedy_is_the_cache_free_argmax),
                                      cmocka_unit_test(stops_when_told), cmocka_unit_test(one_seed_one_text),
-                                     cmocka_unit_test(what_cannot_be)};
+                                     cmocka_unit_test(all_beams_find_the_best), cmocka_unit_test(what_cannot_be)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,9 @@ static void bad_parameters_are_named(void **unused) {
   BAD(repetition_penalty, (double)NAN);
   BAD(no_repeat_ngram, -1);
   BAD(stop_id_count, 1);
+  BAD(beams, 0);
+  BAD(beams, 5000);
+  BAD(length_penalty, (double)NAN);
 #undef BAD
 }
 

@@ -17,6 +17,8 @@ static const char help[] =
     "                           choose only among the most likely; each with --temperature\n"
     "  --repetition-penalty R   above 1: tokens that are there already become less likely\n"
     "  --no-repeat-ngram N      no sequence of N tokens twice\n"
+    "  --beams N                follow N texts at once and give the likeliest; not with --temperature\n"
+    "  --length-penalty L       of beams: log probability / length ^ L (default 1)\n"
     "  --seed S                 the same seed gives the same tokens (default 0)\n"
     "  --stop-id ID             end after this token; may be given again. Without it: eos_token_id of the folder's\n"
     "                           generation_config.json or config.json\n"
@@ -161,8 +163,8 @@ static int run(double began_ms, int argc, char **argv) {
       {"--prompt", OW_ARG_NOT_BUILT, NULL, 1, 0},
       {"--chat", OW_ARG_NOT_BUILT, NULL, 1, 0},
       {"--tokenizer", OW_ARG_NOT_BUILT, NULL, 1, 0},
-      {"--beams", OW_ARG_NOT_BUILT, NULL, 1, 0},
-      {"--length-penalty", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--beams", OW_ARG_INT, &o.text.beams, 1, 1024},
+      {"--length-penalty", OW_ARG_REAL, &o.text.length_penalty, -100, 100},
       {"--stop", OW_ARG_NOT_BUILT, NULL, 1, 0},
       {"--features", OW_ARG_NOT_BUILT, NULL, 1, 0},
       {"--max-new-tokens", OW_ARG_INT, &o.text.max_new_tokens, 0, 1e15},

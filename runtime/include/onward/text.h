@@ -32,6 +32,9 @@ typedef struct onward_generate_options {
   /* Called with each new token; false stops. May be NULL. */
   bool (*on_token)(void *context, int64_t id);
   void *on_token_context;
+  int64_t
+      beams; /* above 1: so many texts are followed at once, the likeliest is the result; on_token gets it at the end */
+  double length_penalty; /* of beams: the sum of log probabilities is divided by length to this power; default 1 */
 } onward_generate_options;
 
 ONWARD_API onward_generate_options onward_generate_options_default(void);

@@ -1,0 +1,27 @@
+/* What the ways to generate share. */
+#ifndef OW_TEXT_GENERATOR_H
+#define OW_TEXT_GENERATOR_H
+
+#include <stdatomic.h>
+
+#include "base/size.h"
+#include "text/decode_step.h"
+#include "text/sampling.h"
+
+struct onward_generator {
+  ow_decoder decoder;
+  const ow_allocator *allocator;
+  int64_t *ids; /* prompt and new tokens */
+  size_t count, capacity;
+  float *scores;
+  size_t score_capacity;
+  atomic_bool cancelled;
+};
+
+bool ow_is_stop_id(const onward_generate_options *options, int64_t id);
+
+/* beam_search.c. generator->ids holds the prompt. */
+onward_status ow_beam_search(onward_generator *generator, size_t prompt, const onward_generate_options *options,
+                             ow_sampler *sampler, onward_generation *result, onward_error *err);
+
+#endif
