@@ -39,7 +39,7 @@ packages_need() {
 
 # The packages that the build needs. pip only when oneDNN still has to be fetched.
 packages_build() {
-  local list=(gcc libc6-dev cmake ninja-build libprotobuf-c-dev protobuf-c-compiler python3)
+  local list=(gcc libc6-dev cmake ninja-build libprotobuf-c-dev protobuf-c-compiler libcjson-dev libpcre2-dev libutf8proc-dev python3)
   [ -e "${ONWARD_DEPS_DIR:-.deps}/onednn-3.2.0/lib/libdnnl.so.3" ] || list+=(python3-pip)
   echo "${list[@]}"
 }

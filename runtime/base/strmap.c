@@ -87,20 +87,24 @@ bool ow_strmap_put(ow_strmap *map, const char *key, void *value) {
   return true;
 }
 
-static const ow_strmap_entry *lookup(const ow_strmap *map, const char *key) {
+static const ow_strmap_entry *lookup(const ow_strmap *map, const char *key, size_t length) {
   if (map->count == 0)
     return NULL;
-  const size_t length = strlen(key);
   const ow_strmap_entry *entry = find(map->entries, map->capacity, key, length, hash_text(map->seed, key, length));
   return entry->key ? entry : NULL;
 }
 
 void *ow_strmap_get(const ow_strmap *map, const char *key) {
-  const ow_strmap_entry *entry = lookup(map, key);
+  const ow_strmap_entry *entry = lookup(map, key, strlen(key));
   return entry ? entry->value : NULL;
 }
 
-bool ow_strmap_has(const ow_strmap *map, const char *key) { return lookup(map, key) != NULL; }
+void *ow_strmap_get_bytes(const ow_strmap *map, const char *key, size_t length) {
+  const ow_strmap_entry *entry = lookup(map, key, length);
+  return entry ? entry->value : NULL;
+}
+
+bool ow_strmap_has(const ow_strmap *map, const char *key) { return lookup(map, key, strlen(key)) != NULL; }
 
 void ow_strmap_free(ow_strmap *map) {
   if (map->entries)
