@@ -25,7 +25,7 @@ typedef struct ow_strmap {
 void ow_strmap_init(ow_strmap *map, const ow_allocator *allocator);
 /* Sets or replaces. false: no memory. */
 bool ow_strmap_put(ow_strmap *map, const char *key, void *value);
-void *ow_strmap_get(const ow_strmap *map, const char *key); /* NULL when absent */
+void *ow_strmap_get(const ow_strmap *map, const char *key);                      /* NULL when absent */
 void *ow_strmap_get_bytes(const ow_strmap *map, const char *key, size_t length); /* a key without its NUL */
 bool ow_strmap_has(const ow_strmap *map, const char *key);
 void ow_strmap_free(ow_strmap *map);

@@ -123,7 +123,8 @@ static onward_status bpe(const ow_token_model *m, const char *text, size_t lengt
   }
   if (unknown)
     ow_ids_add(&ids, m->unknown_id);
-  const onward_status s = ids.failed || part.failed ? ow_fail(err, ONWARD_MEMORY, "out of memory") : merge_all(m, &ids, out, err);
+  const onward_status s =
+      ids.failed || part.failed ? ow_fail(err, ONWARD_MEMORY, "out of memory") : merge_all(m, &ids, out, err);
   ow_bytes_free(&part);
   ow_ids_free(&ids);
   return s;
@@ -169,7 +170,9 @@ onward_status ow_bpe_read(ow_token_model *m, const ow_node *node, onward_error *
     const int64_t c = joined.data ? ow_token_find(m, joined.data, joined.length) : -1;
     if (a < 0 || b < 0 || c < 0)
       s = ow_fail(err, ONWARD_FORMAT, "model.merges[%u]: '%.40s' is not in the vocabulary", rank,
-                  a < 0 ? left : b < 0 ? right : "the merged token");
+                  a < 0   ? left
+                  : b < 0 ? right
+                          : "the merged token");
     else if (!ow_pairs_put(&m->merges, (uint32_t)a, (uint32_t)b, rank, (uint32_t)c))
       s = ow_fail(err, ONWARD_MEMORY, "out of memory");
   }

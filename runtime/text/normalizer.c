@@ -1,7 +1,7 @@
 #include "text/text_steps.h"
 #include "text/unicode_text.h"
 
-#define RUN(name)                                                                                                 \
+#define RUN(name)                                                                                             \
   static onward_status name(const ow_step *step, const char *text, size_t length, bool first, ow_pieces *out, \
                             onward_error *err)
 
@@ -127,8 +127,9 @@ onward_status ow_steps_read_normalizer(ow_steps *steps, const ow_node *node, onw
     return ow_fail(err, ONWARD_LIMIT, "%s: more than %d steps", node->path, OW_STEPS_MAX);
   ow_step *const s = &steps->items[steps->count++];
   *s = (ow_step){0};
-  if (strlen(type) <= 4 && memcmp(type, "NF", 2) == 0 && (strcmp(type + 2, "C") == 0 || strcmp(type + 2, "D") == 0 ||
-                                                          strcmp(type + 2, "KC") == 0 || strcmp(type + 2, "KD") == 0)) {
+  if (strlen(type) <= 4 && memcmp(type, "NF", 2) == 0 &&
+      (strcmp(type + 2, "C") == 0 || strcmp(type + 2, "D") == 0 || strcmp(type + 2, "KC") == 0 ||
+       strcmp(type + 2, "KD") == 0)) {
     s->run = normal_form;
     s->b = type[2] == 'K';
     s->a = type[2 + s->b] == 'C';

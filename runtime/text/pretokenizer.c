@@ -3,7 +3,7 @@
 
 enum { REMOVED, ISOLATED, WITH_PREVIOUS, WITH_NEXT, CONTIGUOUS };
 
-#define RUN(name)                                                                                                 \
+#define RUN(name)                                                                                             \
   static onward_status name(const ow_step *step, const char *text, size_t length, bool first, ow_pieces *out, \
                             onward_error *err)
 

@@ -6,8 +6,8 @@
 #include "text/token_json.h"
 
 typedef struct ow_pattern {
-  const char *literal; /* or NULL */
-  void *code;          /* a compiled expression, or NULL */
+  const char *literal;    /* or NULL */
+  void *code;             /* a compiled expression, or NULL */
   bool (*is)(uint32_t c); /* otherwise: single characters */
 } ow_pattern;
 

@@ -8,7 +8,8 @@ enum { OW_STEPS_MAX = 64 };
 
 typedef struct ow_step ow_step;
 struct ow_step {
-  onward_status (*run)(const ow_step *step, const char *text, size_t length, bool first, ow_pieces *out, onward_error *err);
+  onward_status (*run)(const ow_step *step, const char *text, size_t length, bool first, ow_pieces *out,
+                       onward_error *err);
   ow_pattern pattern;
   const char *content; /* of the tree, which lives as long as the steps */
   int behavior;

@@ -20,7 +20,10 @@ static int hex4(const char *t) {
   int value = 0;
   for (int i = 0; i < 4; i++) {
     const char c = t[i];
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (digit < 0)
       return -1;
     value = value * 16 + digit;
@@ -146,8 +149,8 @@ onward_status ow_node_keys(const ow_node *node, const char *known, onward_error 
       at += word;
     }
     if (!found)
-      return ow_fail(err, ONWARD_UNSUPPORTED, "%s%s%.60s: this key is not supported", node->path, node->path[0] ? "." : "",
-                     item->string);
+      return ow_fail(err, ONWARD_UNSUPPORTED, "%s%s%.60s: this key is not supported", node->path,
+                     node->path[0] ? "." : "", item->string);
     /* Known keys only, so few before the first that stands twice. */
     for (const cJSON *other = node->json->child; other != item; other = other->next)
       if (strcmp(other->string, item->string) == 0)

@@ -18,13 +18,13 @@ onward_status ow_token_put(ow_token_model *m, const char *text, int64_t id, cons
     m->token_count = want;
   }
   if (m->tokens[id] && strcmp(m->tokens[id], text) != 0)
-    return ow_fail(err, ONWARD_FORMAT, "%s: id %lld is that of '%.60s' and of '%.60s'", path, (long long)id, m->tokens[id],
-                   text);
+    return ow_fail(err, ONWARD_FORMAT, "%s: id %lld is that of '%.60s' and of '%.60s'", path, (long long)id,
+                   m->tokens[id], text);
   m->tokens[id] = text;
   const size_t length = strlen(text);
   m->longest = length > m->longest ? length : m->longest;
   return ow_strmap_put(&m->ids, text, (void *)(intptr_t)(id + 1)) ? ONWARD_OK
-                                                                   : ow_fail(err, ONWARD_MEMORY, "out of memory");
+                                                                  : ow_fail(err, ONWARD_MEMORY, "out of memory");
 }
 
 static onward_status read_vocab(ow_token_model *m, const ow_node *node, onward_error *err) {
@@ -42,7 +42,8 @@ static onward_status read_vocab(ow_token_model *m, const ow_node *node, onward_e
   return ONWARD_OK;
 }
 
-static onward_status word_piece(const ow_token_model *m, const char *text, size_t length, ow_ids *out, onward_error *err) {
+static onward_status word_piece(const ow_token_model *m, const char *text, size_t length, ow_ids *out,
+                                onward_error *err) {
   (void)err;
   const size_t before = out->count, prefix = strlen(m->prefix);
   ow_bytes word = {0};
@@ -78,7 +79,8 @@ static onward_status word_piece(const ow_token_model *m, const char *text, size_
   return ONWARD_OK;
 }
 
-static onward_status word_level(const ow_token_model *m, const char *text, size_t length, ow_ids *out, onward_error *err) {
+static onward_status word_level(const ow_token_model *m, const char *text, size_t length, ow_ids *out,
+                                onward_error *err) {
   (void)err;
   const int64_t id = ow_token_find(m, text, length);
   ow_ids_add(out, id >= 0 ? id : m->unknown_id);
@@ -95,15 +97,18 @@ onward_status ow_token_model_read(ow_token_model *m, const ow_node *node, onward
     return ow_fail(err, ONWARD_FORMAT, "model: want an object");
   OW_TRY(ow_node_text(node, "type", &type, err));
   if (!type) /* older files: what the other keys say */
-    type = ow_node_get(node, "merges").json ? "BPE" : ow_node_get(node, "max_input_chars_per_word").json ? "WordPiece" : "Unigram";
+    type = ow_node_get(node, "merges").json                     ? "BPE"
+           : ow_node_get(node, "max_input_chars_per_word").json ? "WordPiece"
+                                                                : "Unigram";
   if (strcmp(type, "Unigram") == 0) {
     OW_TRY(ow_node_keys(node, "type,unk_id,vocab,byte_fallback", err));
     OW_TRY(ow_unigram_read(m, node, err));
   } else {
-    OW_TRY(ow_node_keys(node, strcmp(type, "BPE") == 0
-                                  ? "type,dropout,unk_token,continuing_subword_prefix,end_of_word_suffix,fuse_unk,"
-                                    "byte_fallback,ignore_merges,vocab,merges"
-                                  : "type,unk_token,continuing_subword_prefix,max_input_chars_per_word,vocab",
+    OW_TRY(ow_node_keys(node,
+                        strcmp(type, "BPE") == 0
+                            ? "type,dropout,unk_token,continuing_subword_prefix,end_of_word_suffix,fuse_unk,"
+                              "byte_fallback,ignore_merges,vocab,merges"
+                            : "type,unk_token,continuing_subword_prefix,max_input_chars_per_word,vocab",
                         err));
     OW_TRY(read_vocab(m, node, err));
     OW_TRY(ow_node_text(node, "unk_token", &m->unknown, err));

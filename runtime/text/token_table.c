@@ -61,7 +61,8 @@ bool ow_trie_put(ow_trie *t, const char *text, size_t length, int64_t id) {
   for (size_t i = 0; i < length; i++) {
     const struct ow_pair_entry *const e = ow_pairs_get(&t->edges, node, (unsigned char)text[i]);
     const uint32_t next = e ? e->value : (uint32_t)t->count;
-    if (!e && (t->count >= UINT32_MAX || !ow_pairs_put(&t->edges, node, (unsigned char)text[i], 0, next) || !new_node(t)))
+    if (!e &&
+        (t->count >= UINT32_MAX || !ow_pairs_put(&t->edges, node, (unsigned char)text[i], 0, next) || !new_node(t)))
       return false;
     node = next;
   }

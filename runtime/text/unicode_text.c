@@ -169,8 +169,8 @@ void ow_text_repair(const char *text, size_t length, ow_bytes *out) {
     size_t bad = 1;
     const size_t want = t[0] >= 0xF0 && t[0] <= 0xF4 ? 4 : t[0] >= 0xE0 && t[0] <= 0xEF ? 3 : 1;
     while (bad < want && bad < left && (t[bad] & 0xC0) == 0x80) {
-      if (bad == 1 && ((t[0] == 0xE0 && t[1] < 0xA0) || (t[0] == 0xED && t[1] > 0x9F) || (t[0] == 0xF0 && t[1] < 0x90) ||
-                       (t[0] == 0xF4 && t[1] > 0x8F)))
+      if (bad == 1 && ((t[0] == 0xE0 && t[1] < 0xA0) || (t[0] == 0xED && t[1] > 0x9F) ||
+                       (t[0] == 0xF0 && t[1] < 0x90) || (t[0] == 0xF4 && t[1] > 0x8F)))
         break;
       bad++;
     }

@@ -77,6 +77,39 @@ ONWARD_API void onward_generator_cancel(onward_generator *generator);
 /* Plans, primitives and memory of the session inside. */
 ONWARD_API onward_session_stats onward_generator_get_stats(const onward_generator *generator);
 
+/* A loaded tokenizer never changes: any number of threads may use it. */
+typedef struct onward_tokenizer onward_tokenizer;
+
+/* path: a tokenizer.json. Errors: IO, FORMAT, UNSUPPORTED (names the key), LIMIT, MEMORY. */
+ONWARD_API onward_status onward_tokenizer_load(const char *path, onward_tokenizer **tokenizer, onward_error *err);
+ONWARD_API onward_status onward_tokenizer_load_memory(const void *bytes, size_t size, onward_tokenizer **tokenizer,
+                                                      onward_error *err);
+ONWARD_API void onward_tokenizer_free(onward_tokenizer *tokenizer);
+
+/* *ids: count ids, to be freed with onward_free. Text that is no UTF-8 is read as U+FFFD. The file's truncation and padding are
+ * left to the caller. Errors: LIMIT when a regular expression of the file takes too many steps, DATA, MEMORY. */
+ONWARD_API onward_status onward_tokenizer_encode(const onward_tokenizer *tokenizer, const char *text, size_t length,
+                                                 bool add_special_tokens, int64_t **ids, size_t *count,
+                                                 onward_error *err);
+/* *text: NUL-terminated valid UTF-8 of *length bytes (length may be NULL), to be freed with onward_free. Ids without a token
+ * are left out. */
+ONWARD_API onward_status onward_tokenizer_decode(const onward_tokenizer *tokenizer, const int64_t *ids, size_t count,
+                                                 bool skip_special_tokens, char **text, size_t *length,
+                                                 onward_error *err);
+/* -1: no such token. NULL: no such id; the string belongs to the tokenizer. */
+ONWARD_API int64_t onward_tokenizer_token_id(const onward_tokenizer *tokenizer, const char *token);
+ONWARD_API const char *onward_tokenizer_token(const onward_tokenizer *tokenizer, int64_t id);
+
+/* Decoding id by id. What push and finish give is valid UTF-8, belongs to the stream until its next call, and is "" while a
+ * character is not complete. The tokenizer must outlive the stream. */
+typedef struct onward_token_stream onward_token_stream;
+ONWARD_API onward_status onward_token_stream_create(const onward_tokenizer *tokenizer, bool skip_special_tokens,
+                                                    onward_token_stream **stream, onward_error *err);
+ONWARD_API onward_status onward_token_stream_push(onward_token_stream *stream, int64_t id, const char **text,
+                                                  onward_error *err);
+ONWARD_API onward_status onward_token_stream_finish(onward_token_stream *stream, const char **text, onward_error *err);
+ONWARD_API void onward_token_stream_free(onward_token_stream *stream);
+
 #ifdef __cplusplus
 }
 #endif
