@@ -113,7 +113,7 @@ static onward_status new_step(ow_steps *steps, const ow_node *node, ow_step **st
 }
 
 static onward_status read_byte_level(ow_steps *steps, const ow_node *node, onward_error *err) {
-  ow_step *s;
+  ow_step *s = NULL;
   bool prefix = true, expression = true;
   OW_TRY(ow_node_keys(node, "type,add_prefix_space,trim_offsets,use_regex", err));
   OW_TRY(ow_node_bool(node, "add_prefix_space", &prefix, err));
@@ -134,7 +134,7 @@ static onward_status read_byte_level(ow_steps *steps, const ow_node *node, onwar
 }
 
 static onward_status read_metaspace(ow_steps *steps, const ow_node *node, onward_error *err) {
-  ow_step *s;
+  ow_step *s = NULL;
   bool prefix = true, parts = true;
   const char *scheme = NULL, *replacement = "\xE2\x96\x81";
   OW_TRY(ow_node_keys(node, "type,replacement,add_prefix_space,prepend_scheme,split,str_rep", err));
@@ -161,7 +161,7 @@ static onward_status read_metaspace(ow_steps *steps, const ow_node *node, onward
 
 onward_status ow_steps_read_pre_tokenizer(ow_steps *steps, const ow_node *node, onward_error *err) {
   const char *type;
-  ow_step *s;
+  ow_step *s = NULL;
   OW_TRY(ow_node_type(node, &type, err));
   if (strcmp(type, "Sequence") == 0) {
     OW_TRY(ow_node_keys(node, "type,pretokenizers", err));

@@ -1,0 +1,112 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "onward/text.h"
+
+static const char bpe[] =
+    "{\"version\":\"1.0\",\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":"
+    "\"ByteLevel\"},"
+    "\"added_tokens\":[{\"id\":6,\"content\":\"<s>\",\"special\":true}],"
+    "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"aba\":3,\"\xC3\x83\":4,\"\xC2\xA9\":5},"
+    "\"merges\":[\"a b\",[\"ab\",\"a\"]]}}";
+
+static onward_tokenizer *load(const char *json) {
+  onward_tokenizer *t = NULL;
+  onward_error err = {0};
+  if (onward_tokenizer_load_memory(json, strlen(json), &t, &err))
+    fail_msg("%s", err.message);
+  return t;
+}
+
+static void test_bpe(void **state) {
+  (void)state;
+  onward_tokenizer *t = load(bpe);
+  int64_t *ids = NULL;
+  size_t count = 0;
+  const int64_t want[] = {6, 2, 2, 4, 5};
+  assert_int_equal(onward_tokenizer_encode(t, "<s>abab\xC3\xA9", 9, true, &ids, &count, NULL), ONWARD_OK);
+  assert_int_equal(count, 5);
+  assert_memory_equal(ids, want, sizeof want);
+  char *text = NULL;
+  assert_int_equal(onward_tokenizer_decode(t, ids, count, true, &text, NULL, NULL), ONWARD_OK);
+  assert_string_equal(text, "abab\xC3\xA9");
+  onward_token_stream *stream = NULL;
+  assert_int_equal(onward_token_stream_create(t, true, &stream, NULL), ONWARD_OK);
+  static const char *const parts[] = {"", "ab", "ab", "", "\xC3\xA9"};
+  for (size_t i = 0; i < count; i++) {
+    const char *part = NULL;
+    assert_int_equal(onward_token_stream_push(stream, ids[i], &part, NULL), ONWARD_OK);
+    assert_string_equal(part, parts[i]);
+  }
+  onward_token_stream_free(stream);
+  onward_free(text);
+  onward_free(ids);
+  onward_tokenizer_free(t);
+}
+
+/* A million letters, and bytes that are no UTF-8: linear, and no recursion. */
+static void test_long(void **state) {
+  (void)state;
+  onward_tokenizer *t = load(bpe);
+  const size_t length = 1000000;
+  char *text = malloc(length);
+  assert_non_null(text);
+  for (size_t i = 0; i < length; i++)
+    text[i] = i % 2 ? 'b' : 'a';
+  int64_t *ids = NULL;
+  size_t count = 0;
+  assert_int_equal(onward_tokenizer_encode(t, text, length, false, &ids, &count, NULL), ONWARD_OK);
+  assert_true(count > 0 && count < length);
+  onward_free(ids);
+  memset(text, 0xFF, length);
+  assert_int_equal(onward_tokenizer_encode(t, text, length, false, &ids, &count, NULL), ONWARD_OK);
+  onward_free(ids);
+  free(text);
+  onward_tokenizer_free(t);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *json, *says;
+  } cases[] = {
+      {"", "not JSON"},
+      {"\xEF\xBB\xBF{}", "byte order mark"},
+      {"{\"a\":\"\\ud800\"}", "lone surrogate"},
+      {"{\"version\":1e999}", "too large"},
+      {"{\"foo\":1}", "foo"},
+      {"{\"model\":{},\"model\":{}}", "model: this key stands twice"},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "model.vocab.a"},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "id 0"},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":2147483648},\"merges\":[]}}", "model.vocab.a"},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "model.merges[0]"},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]},\"normalizer\":{\"type\":\"Odd\"}}",
+       "normalizer.type: 'Odd'"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    onward_tokenizer *t = NULL;
+    onward_error err = {0};
+    assert_int_not_equal(onward_tokenizer_load_memory(cases[i].json, strlen(cases[i].json), &t, &err), ONWARD_OK);
+    if (!strstr(err.message, cases[i].says))
+      fail_msg("case %zu: '%s'", i, err.message);
+    assert_null(t);
+  }
+  char deep[200];
+  memset(deep, '[', sizeof deep);
+  onward_tokenizer *t = NULL;
+  onward_error err = {0};
+  assert_int_equal(onward_tokenizer_load_memory(deep, sizeof deep, &t, &err), ONWARD_FORMAT);
+  assert_non_null(strstr(err.message, "column 65"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bpe), cmocka_unit_test(test_long),
+                                     cmocka_unit_test(test_refused)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
