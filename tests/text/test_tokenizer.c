@@ -44,7 +44,14 @@ static void test_bpe(void **state) {
     assert_int_equal(onward_token_stream_push(stream, ids[i], &part, NULL), ONWARD_OK);
     assert_string_equal(part, parts[i]);
   }
+  const char *rest = NULL;
+  assert_int_equal(onward_token_stream_finish(stream, &rest, NULL), ONWARD_OK);
+  assert_string_equal(rest, "");
   onward_token_stream_free(stream);
+  assert_int_equal(onward_tokenizer_token_id(t, "<s>"), 6);
+  assert_int_equal(onward_tokenizer_token_id(t, "c"), -1);
+  assert_string_equal(onward_tokenizer_token(t, 2), "ab");
+  assert_null(onward_tokenizer_token(t, 7));
   onward_free(text);
   onward_free(ids);
   onward_tokenizer_free(t);
@@ -97,6 +104,8 @@ static void test_refused(void **state) {
       fail_msg("case %zu: '%s'", i, err.message);
     assert_null(t);
   }
+  onward_tokenizer *none = NULL;
+  assert_int_equal(onward_tokenizer_load("no such file", &none, NULL), ONWARD_IO);
   char deep[200];
   memset(deep, '[', sizeof deep);
   onward_tokenizer *t = NULL;
