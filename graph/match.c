@@ -8,8 +8,8 @@
 static bool is_default_domain(const char *domain) { return domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0; }
 
 bool ow_node_is_in(const ow_node *node, const char *domain, const char *type) {
-  if (!node || strcmp(node->type, type) != 0)
-    return false;
+  if (!node || strcmp(node->type, type) != 0 || (node->op && (node->op->flags & OW_OP_CUSTOM)))
+    return false; /* a plug-in's operator of that name may do anything */
   return domain[0] == '\0' ? is_default_domain(node->domain) : strcmp(node->domain, domain) == 0;
 }
 

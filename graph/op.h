@@ -146,7 +146,8 @@ typedef struct ow_inplace {
 #define OW_OP_NONDETERMINISTIC 2u /* never folded, never merged with its twin */
 #define OW_OP_CONTAINERS 16u      /* its infer knows of sequences and optionals; for all others they are an error */
 #define OW_OP_COMMUTATIVE 4u      /* inputs 0 and 1 may change places */
-#define OW_OP_APPEND 8u /* output 0 is input 0 and more behind it, in the memory of input 0: a state's buffer */
+#define OW_OP_APPEND 8u  /* output 0 is input 0 and more behind it, in the memory of input 0: a state's buffer */
+#define OW_OP_CUSTOM 32u /* from a plug-in: no pass knows what it does */
 
 /* Input `in` is a past and output `out` its present, which is the past and new rows behind it along axis: what a state carries from
  * one run to the next. */
@@ -182,6 +183,8 @@ ow_registry *ow_registry_create(const ow_allocator *a);
 void ow_registry_free(ow_registry *registry);
 /* Rows end with one whose name is NULL. Borrowed. Errors: ARGUMENT for the same (domain, name, version) twice, MEMORY. */
 onward_status ow_registry_add(ow_registry *registry, const ow_op *rows, onward_error *err);
+/* One row of a plug-in. override: it hides rows of this build that it overlaps, never those of other plug-ins. ARGUMENT otherwise. */
+onward_status ow_registry_add_custom(ow_registry *registry, const ow_op *row, bool override, onward_error *err);
 /* NULL when there is no row for that version. "" and "ai.onnx" are one domain. */
 const ow_op *ow_registry_find(const ow_registry *registry, const char *domain, const char *name, int64_t version);
 /* Any version: to tell "unknown" from "not at this opset". */

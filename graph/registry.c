@@ -50,14 +50,18 @@ static bool set_head(ow_registry *registry, const char *name, size_t link) {
   return ow_strmap_put(&registry->heads, name, (void *)(uintptr_t)link);
 }
 
-static onward_status add_row(ow_registry *registry, const ow_op *row, onward_error *err) {
+static onward_status add_row(ow_registry *registry, const ow_op *row, bool override, onward_error *err) {
   const size_t first = head(registry, row->name);
   for (size_t link = first; link; link = registry->entries[link - 1].next) {
     const ow_op *const other = registry->entries[link - 1].row;
     if (same_domain(other->domain, row->domain) && other->since <= last_version(row) &&
-        row->since <= last_version(other))
-      return ow_fail(err, ONWARD_ARGUMENT, "operator %s.%s: versions from %d and from %d overlap",
-                     row->domain[0] ? row->domain : "ai.onnx", row->name, other->since, row->since);
+        row->since <= last_version(other) && !(override && !(other->flags & OW_OP_CUSTOM)))
+      return (row->flags & OW_OP_CUSTOM) && !(other->flags & OW_OP_CUSTOM)
+                 ? ow_fail(err, ONWARD_ARGUMENT,
+                           "operator %s.%s-%d is built in; --plugin-override lets plug-ins replace it",
+                           row->domain[0] ? row->domain : "ai.onnx", row->name, other->since)
+                 : ow_fail(err, ONWARD_ARGUMENT, "operator %s.%s: versions from %d and from %d overlap",
+                           row->domain[0] ? row->domain : "ai.onnx", row->name, other->since, row->since);
   }
   if (!ow_reserve(registry->allocator, &registry->entries, &registry->capacity, registry->count, registry->count + 1,
                   sizeof *registry->entries) ||
@@ -70,7 +74,7 @@ static onward_status add_row(ow_registry *registry, const ow_op *row, onward_err
 onward_status ow_registry_add(ow_registry *registry, const ow_op *rows, onward_error *err) {
   const size_t before = registry->count;
   for (const ow_op *row = rows; row->name; row++) {
-    const onward_status status = add_row(registry, row, err);
+    const onward_status status = add_row(registry, row, false, err);
     if (status == ONWARD_OK)
       continue;
     while (registry->count > before) { /* replacing the value of a key cannot fail */
@@ -80,6 +84,10 @@ onward_status ow_registry_add(ow_registry *registry, const ow_op *rows, onward_e
     return status;
   }
   return ONWARD_OK;
+}
+
+onward_status ow_registry_add_custom(ow_registry *registry, const ow_op *row, bool override, onward_error *err) {
+  return add_row(registry, row, override, err);
 }
 
 const ow_op *ow_registry_find(const ow_registry *registry, const char *domain, const char *name, int64_t version) {

@@ -100,6 +100,8 @@ static onward_status import_constant(ow_importer *c, ow_scope *scope, const OwOn
 static onward_status import_operator(ow_importer *c, ow_scope *scope, const OwOnnx__NodeProto *n, size_t index,
                                      onward_error *err) {
   int32_t version = 0;
+  if (strcmp(ow_domain(n->domain), "onward") == 0)
+    return ow_fail(err, ONWARD_MODEL, "the domain 'onward' is Onward's own; a model cannot use it");
   OW_TRY(ow_import_version(c, scope, ow_domain(n->domain), &version, err));
   if (!ow_reserve(c->allocator, &c->slots, &c->slot_capacity, 0, n->n_input + n->n_output + 1, sizeof *c->slots))
     return ow_import_no_memory(err);

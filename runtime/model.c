@@ -136,6 +136,9 @@ static onward_status load(onward_model *model, const origin *from, onward_error 
       !(model->file_dims = ow_dims_create(model->allocator)))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
   OW_TRY(ow_ops_register(model->registry, err));
+  OW_TRY(ow_plugin_set_open(model->allocator, &model->options, model->registry, &model->plugins, err));
+  model->options.plugins = NULL; /* the caller's, and read */
+  model->options.plugin_inits = NULL;
   onward_status status = from->path
                              ? ow_load_file(from->path, &options, &model->weights, model->file_dims, &model->source,
                                             &model->file_graph, err)
@@ -214,6 +217,7 @@ void onward_model_free(onward_model *model) {
   ow_graph_free(model->file_graph);
   ow_dims_free(model->file_dims);
   ow_registry_free(model->registry);
+  ow_plugin_set_free(model->plugins); /* after everything with rows or data of theirs */
   ow_arena_free(&model->weights);
   ow_arena_free(&model->info_arena);
   ow_source_free(model->source);

@@ -10,6 +10,7 @@
 #include "onward/onward.h"
 #include "proto/loader.h"
 #include "runtime/packed.h"
+#include "runtime/plugin_set.h"
 
 /* What a run wants beyond the graph as it stands. */
 #define OW_FORM_STATE 1u    /* with a state: pasts and presents are the state's */
@@ -44,6 +45,7 @@ struct onward_model {
   onward_model_options options;
   char *title; /* path as given, for messages */
   ow_registry *registry;
+  ow_plugin_set *plugins; /* NULL: none */
   ow_arena weights;
   ow_source *source;
   ow_dims *file_dims;

@@ -29,6 +29,12 @@ void ow_file_close(ow_file *file); /* takes a zeroed file */
 /* Give the pages wholly inside [data, data + size) of a mapping back; they are read again when touched. */
 void ow_pages_release(const void *data, size_t size);
 
+/* A shared library, opened with all its symbols bound and none given to others. path is resolved from the current folder, never
+ * searched for. Errors: IO when there is no such file, PLUGIN when the loader refuses it. */
+onward_status ow_library_open(const char *path, void **handle, onward_error *err);
+void *ow_library_symbol(void *handle, const char *name); /* NULL: it has none */
+void ow_library_close(void *handle);
+
 bool ow_path_is_directory(const char *path);
 /* The folder of path / of its real path, as allocated strings; NULL without memory. "." for a bare name. */
 char *ow_path_folder(const ow_allocator *a, const char *path);

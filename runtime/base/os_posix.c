@@ -1,3 +1,4 @@
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -379,3 +380,28 @@ int ow_os_cpu_count(void) {
 }
 
 void ow_os_yield(void) { (void)sched_yield(); }
+
+/* ---- shared libraries --------------------------------------------------------------------------------------------------- */
+
+onward_status ow_library_open(const char *path, void **handle, onward_error *err) {
+  char full[PATH_MAX];
+  struct stat info;
+  if (!realpath(path, full) || stat(full, &info) != 0)
+    return ow_fail(err, ONWARD_IO, "plug-in %s: %s", path, reason(errno));
+  if (!S_ISREG(info.st_mode)) /* the loader would wait for a FIFO */
+    return ow_fail(err, ONWARD_IO, "plug-in %s: not a regular file", path);
+  void *const opened = dlopen(full, RTLD_NOW | RTLD_LOCAL);
+  if (!opened) {
+    const char *text = dlerror();
+    const size_t length = strlen(full);
+    if (text && strncmp(text, full, length) == 0 && strncmp(text + length, ": ", 2) == 0)
+      text += length + 2;
+    return ow_fail(err, ONWARD_PLUGIN, "plug-in %s cannot be loaded: %s", path, text ? text : "unknown error");
+  }
+  *handle = opened;
+  return ONWARD_OK;
+}
+
+void *ow_library_symbol(void *handle, const char *name) { return dlsym(handle, name); }
+
+void ow_library_close(void *handle) { (void)dlclose(handle); }

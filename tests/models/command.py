@@ -50,7 +50,7 @@ class Command:
     def usage(self):
         """Bad usage: exit code 2, one line that begins with what is wrong."""
         for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", GPT2], "--ids"), (["generate", GPT2, "--ids", "1,x"], "--ids"), (["generate", GPT2, "--chat", "Hello"], "--chat"),
-                             (["embed", BERT, "a"], "embed"), (["run", BERT, "--plugin", "x.so"], "--plugin"), (["dump", BERT, "--format", "html"], "--format html"),
+                             (["embed", BERT, "a"], "embed"), (["dump", BERT, "--format", "html"], "--format html"),
                              (["run", BERT, "--threads", "none"], "--threads"), (["test"], "DIR"), (["run", BERT, "--limit", "love=1"], "--limit love=1"),
                              (["run", BERT, "--input", "x=ones:1"], "no input 'x'"), (["bench", BERT, "--shape", "input_ids=1xx8"], "--shape input_ids=1xx8")):
             code, out, err = self.call(*words)

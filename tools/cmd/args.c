@@ -152,6 +152,10 @@ static bool finish_common(ow_common *common, onward_error *err) {
   o->no_passes = common->no_passes;
   o->reference = common->reference;
   o->disabled_passes = common->disabled_passes;
+  o->plugins = common->plugins.items;
+  o->plugin_count = common->plugins.count;
+  o->plugin_override = common->plugin_override;
+  o->plugin_check = common->plugin_check;
   o->stop_after_pass = (int32_t)common->stop_after_pass;
   for (size_t i = 0; i < common->limits.count; i++)
     if (!set_limit(common->limits.items[i], &o->limits, err))
@@ -172,7 +176,9 @@ bool ow_args_parse(const char *command, int argc, char **argv, const ow_arg *tab
       {"--limit", OW_ARG_LIST, &common->limits, 0, 0},
       {"--disable-pass", OW_ARG_TEXT, &common->disabled_passes, 0, 0},
       {"--stop-after-pass", OW_ARG_INT, &common->stop_after_pass, 0, 10000},
-      {"--plugin", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--plugin", OW_ARG_LIST, &common->plugins, 0, 0},
+      {"--plugin-override", OW_ARG_FLAG, &common->plugin_override, 0, 0},
+      {"--plugin-check", OW_ARG_FLAG, &common->plugin_check, 0, 0},
       {"--help", OW_ARG_FLAG, &common->help, 0, 0},
       {"-h", OW_ARG_FLAG, &common->help, 0, 0},
       {NULL, OW_ARG_FLAG, NULL, 0, 0},

@@ -31,8 +31,8 @@ typedef struct ow_common {
   int64_t stop_after_pass; /* -1: all */
   const char *precision;
   const char *disabled_passes;
-  ow_text_list limits;
-  bool no_passes, reference, no_mmap;
+  ow_text_list limits, plugins;
+  bool no_passes, reference, no_mmap, plugin_override, plugin_check;
   bool help;
   onward_model_options model; /* made of the above by the parser */
 } ow_common;

@@ -25,7 +25,9 @@ static const char common_help[] =
     "  --no-mmap                read files instead of mapping them: for files that may change while in use\n"
     "  --limit NAME=VALUE       file_bytes, metadata_bytes, depth, nodes, tensor_bytes, total_bytes or fold_bytes; K, "
     "M, G, T may follow\n"
-    "  --plugin LIB             (not built yet)\n"
+    "  --plugin LIB             operators from this shared library; may be given again\n"
+    "  --plugin-override        plug-ins may replace operators that are built in\n"
+    "  --plugin-check           look for writes of plug-ins past their memory\n"
     "  --help\n"
     "Exit codes: 0 done; 1 the work failed, one line on stderr says where and why; 2 bad usage.\n";
 

@@ -163,6 +163,11 @@ typedef struct onward_limits {
 
 typedef enum onward_log_level { ONWARD_LOG_WARNING = 1, ONWARD_LOG_INFO = 2, ONWARD_LOG_DEBUG = 3 } onward_log_level;
 
+/* What a plug-in exports and what a program may hand over instead of a library: see plugin.h. */
+typedef struct onward_host onward_host;
+typedef struct onward_registry onward_registry;
+typedef onward_status (*onward_plugin_init_fn)(const onward_host *host, onward_registry *registry, onward_error *err);
+
 typedef struct onward_model_options {
   size_t struct_size;
   onward_precision precision;
@@ -179,6 +184,14 @@ typedef struct onward_model_options {
    * fraction grows from 0 to 1. Return false to give up: the load returns ONWARD_CANCELLED. */
   bool (*progress)(void *context, const char *stage, double fraction);
   void *progress_context;
+  /* Libraries with operators, and functions that register some; read while loading only. A relative path starts at the current
+   * folder, always: the system's library folders are not searched. Errors: IO, PLUGIN, or what init returned, with the path. */
+  const char *const *plugins;
+  size_t plugin_count;
+  const onward_plugin_init_fn *plugin_inits;
+  size_t plugin_init_count;
+  bool plugin_override; /* plug-ins may replace operators that are built in */
+  bool plugin_check;    /* look for writes past outputs and workspaces of plug-ins; slower */
 } onward_model_options;
 
 /* Options to change and pass on; likewise for the other structs of options. */
