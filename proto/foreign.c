@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/format.h"
+
 typedef struct magic {
   size_t offset;
   const char *bytes;
@@ -22,6 +24,7 @@ static const magic magics[] = {
     MAGIC(0, "GGUF", "a GGUF file"),
     MAGIC(0, "\x89HDF\r\n", "an HDF5 file, as Keras writes"),
     MAGIC(0, "\x1f\x8b", "a gzip archive"),
+    MAGIC(0, "\x93NUMPY", "a NumPy array"),
     MAGIC(4, "TFL3", "a TensorFlow Lite model"),
     MAGIC(4, "ORTM", "an ONNX Runtime .ort model"),
 };
@@ -79,9 +82,12 @@ onward_status ow_foreign_check(const uint8_t *bytes, size_t size, const char *ti
 }
 
 bool ow_foreign_is_text(const uint8_t *bytes, size_t size) {
-  const size_t look = size < 512 ? size : 512;
+  size_t look = size < 512 ? size : 512;
   for (size_t i = 0; i < look; i++)
     if (bytes[i] == 0x7f || (bytes[i] < ' ' && (bytes[i] < '\t' || bytes[i] > '\r')))
       return false;
-  return true;
+  for (int cut = 0; cut < 3 && look < size && (bytes[look] & 0xc0) == 0x80;
+       cut++) /* the end is not inside a character */
+    look--;
+  return ow_utf8_valid((const char *)bytes, look);
 }

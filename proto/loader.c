@@ -8,12 +8,15 @@
 #include "proto/import.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define METADATA_BYTES \
+  (2048 * MIB) /* the default; another one is also what the tree may take, whatever was written down */
+#define HEAP_SHARE 8
 
 onward_limits ow_limits_fill(const onward_limits *limits) {
   onward_limits l = limits ? *limits : (onward_limits){0};
 #define DEFAULT(field, value) l.field = l.field ? l.field : (value)
   DEFAULT(file_bytes, UINT64_C(1) << 38);
-  DEFAULT(metadata_bytes, 2048 * MIB);
+  DEFAULT(metadata_bytes, METADATA_BYTES);
   DEFAULT(depth, 32);
   DEFAULT(nodes, 200000);
   DEFAULT(tensor_bytes, UINT64_C(1) << 36);
@@ -22,13 +25,6 @@ onward_limits ow_limits_fill(const onward_limits *limits) {
   DEFAULT(loop_iterations, 10000000);
 #undef DEFAULT
   return l;
-}
-
-/* What the tree of a skeleton may take: an explicit limit as it stands; otherwise in proportion to what was written down, as an
- * empty message of two bytes becomes more than a hundred. */
-static uint64_t tree_budget(const onward_limits *given, const onward_limits *filled, const ow_wire *wire) {
-  const uint64_t fair = 64 * MIB + 16 * (uint64_t)wire->skeleton_size;
-  return given->metadata_bytes || fair > filled->metadata_bytes ? filled->metadata_bytes : fair;
 }
 
 static onward_status import_tree(const ow_load_options *options, const onward_limits *limits, const ow_wire *wire,
@@ -62,7 +58,8 @@ static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load
                                 ow_graph **graph, onward_error *err) {
   OW_TRY(ow_stop_at("scan", 0.0, err));
   OW_TRY(ow_foreign_check(bytes, size, source->title, err));
-  const ow_wire_limits wire_limits = {limits->metadata_bytes, limits->depth, limits->nodes};
+  const bool own_limit = limits->metadata_bytes != METADATA_BYTES;
+  const ow_wire_limits wire_limits = {limits->metadata_bytes, limits->depth, limits->nodes, own_limit ? 0 : HEAP_SHARE};
   const ProtobufCMessageDescriptor *root = &ow_onnx__model_proto__descriptor;
   ow_wire wire = {0};
   ow_arena arena; /* of the tree */
@@ -72,7 +69,7 @@ static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load
   if (status == ONWARD_OK)
     status = ow_stop_at("parse", 0.2, err);
   if (status == ONWARD_OK)
-    status = ow_wire_unpack(&wire, root, &arena, tree_budget(&options->limits, limits, &wire), &tree, err);
+    status = ow_wire_unpack(&wire, root, &arena, limits->metadata_bytes, &tree, err);
   if (status == ONWARD_OK)
     status = ow_stop_at("import", 0.3, err);
   if (status == ONWARD_OK)

@@ -414,7 +414,7 @@ static onward_status parse_tree(const ow_wire *wire, const OwOnnx__TensorProto *
 onward_status ow_tensor_proto_parse(const void *bytes, size_t size, const ow_allocator *a, onward_tensor *tensor,
                                     char **name, onward_error *err) {
   const onward_limits limits = ow_limits_fill(NULL);
-  const ow_wire_limits wire_limits = {limits.metadata_bytes, limits.depth, limits.nodes};
+  const ow_wire_limits wire_limits = {limits.metadata_bytes, limits.depth, limits.nodes, 0};
   ow_wire wire = {0};
   ow_arena arena;
   ow_arena_init(&arena, a);

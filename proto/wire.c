@@ -25,6 +25,7 @@ typedef struct frame {
   size_t length_at; /* in the skeleton */
   size_t tensor;    /* index in the table, for a TensorProto */
   bool dropped;     /* checked, but not in the skeleton */
+  uint32_t fields;  /* read so far */
   uint32_t counts[MESSAGE_FIELDS_MAX];
 } frame;
 
@@ -35,6 +36,8 @@ typedef struct scan {
   frame *frames;
   size_t depth, capacity;
   uint64_t graphs; /* open ones */
+  uint64_t heap;   /* about what the tree of all read so far takes */
+  uint64_t raw;    /* bytes of tensor data read so far */
   size_t message_max;
   const ow_wire_limits *limits;
   const ProtobufCFieldDescriptor *field; /* being read, for messages; NULL: none yet */
@@ -94,6 +97,24 @@ static onward_status place(const scan *s, size_t offset, onward_status status) {
         ow_fail((s)->err, ONWARD_LIMIT, "%s above the limit %s of %llu (--limit %s=N)", what, name, \
                 (unsigned long long)(value), name))
 #define NO_MEMORY(s) ow_fail((s)->err, ONWARD_MEMORY, "no memory to scan the file")
+
+/* Counts what the tree needs for a field: an empty message of two bytes becomes more than a hundred. */
+static onward_status charge(scan *s, size_t offset, uint64_t bytes) {
+  enum { FIELDS_ON_STACK = 16, FIELD_RECORD = 96 }; /* protobuf-c notes fields while it reads a message */
+  frame *f = &s->frames[s->depth - 1];
+  const uint64_t share = s->limits->heap_share, free_bytes = UINT64_C(64) << 20;
+  if (f->dropped)
+    return ONWARD_OK;
+  f->fields += f->fields < UINT32_MAX;
+  s->heap += bytes + (f->fields > FIELDS_ON_STACK ? FIELD_RECORD : 0);
+  const uint64_t used = s->heap + 2 * (uint64_t)s->wire->skeleton_size;
+  if (share == 0 || used <= free_bytes || (used - free_bytes) / share <= s->at - s->raw)
+    return ONWARD_OK;
+  return place(s, offset,
+               ow_fail(s->err, ONWARD_LIMIT,
+                       "reading this file takes more memory than its size explains, above the limit metadata_bytes "
+                       "(raise it with --limit metadata_bytes=N)"));
+}
 
 /* ---- writing the skeleton -------------------------------------------------------------------------------------------------- */
 
@@ -220,6 +241,7 @@ static onward_status push(scan *s, const ProtobufCMessageDescriptor *type, const
     element = parent->counts[field - parent->type->fields];
     dropped = parent->dropped || is_field(parent, &ow_onnx__graph_proto__descriptor, field, 13) ||
               is_field(parent, &ow_onnx__function_proto__descriptor, field, 12); /* value_info: a hint nobody trusts */
+    OW_TRY(dropped ? ONWARD_OK : charge(s, start, type->sizeof_message + 24));
     OW_TRY(dropped ? ONWARD_OK : write_tag(s, field->id, WIRE_BYTES));
     OW_TRY(dropped ? ONWARD_OK : write_bytes(s, (const uint8_t[LENGTH_WIDTH]){0}, LENGTH_WIDTH));
   }
@@ -276,6 +298,7 @@ static onward_status known_bytes(scan *s, const ProtobufCFieldDescriptor *field,
     t->raw_offset = offset;
     t->raw_size = length;
     t->has_raw = true;
+    s->raw += length;
     f->counts[field - f->type->fields]++;
     return ONWARD_OK;
   }
@@ -283,6 +306,8 @@ static onward_status known_bytes(scan *s, const ProtobufCFieldDescriptor *field,
     OW_TRY(check_string(s, offset, length));
   else if (field->type != PROTOBUF_C_TYPE_BYTES)
     OW_TRY(check_packed(s, offset, length));
+  const bool numbers = field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_BYTES;
+  OW_TRY(charge(s, start, numbers && wire_type_of(field) == WIRE_VARINT ? 8 * (uint64_t)length : length + 32));
   f->counts[field - f->type->fields]++;
   uint8_t size[10];
   OW_TRY(write_tag(s, field->id, WIRE_BYTES));
@@ -339,6 +364,7 @@ static onward_status scan_field(scan *s) {
   }
   if (!field)
     return ONWARD_OK;
+  OW_TRY(charge(s, start, 8));
   f->counts[field - f->type->fields]++;
   OW_TRY(write_tag(s, field->id, wire_type));
   return write_bytes(s, s->bytes + value, s->at - value);

@@ -18,6 +18,8 @@ typedef struct ow_wire_limits {
   uint64_t metadata_bytes; /* of the skeleton */
   uint64_t depth;          /* nested graphs */
   uint64_t nodes;
+  /* What the scan and the tree may take: 64 MiB and so many bytes for each byte read that is no tensor data. 0: no bound. */
+  uint64_t heap_share;
 } ow_wire_limits;
 
 typedef struct ow_wire_tensor {

@@ -12,7 +12,7 @@
 #include "proto/wire.h"
 #include "unit/onnx_bytes.h"
 
-static const ow_wire_limits wide = {1 << 30, 32, 1000000};
+static const ow_wire_limits wide = {1 << 30, 32, 1000000, 0};
 
 static onward_status scan_with(pb bytes, const ow_wire_limits *limits, ow_wire *wire, onward_error *err) {
   *wire = (ow_wire){0};
@@ -263,11 +263,11 @@ static void test_depth(void **state) {
   expect(nested_graphs(32), &wide, ONWARD_OK, "");
   expect(nested_graphs(33), &wide, ONWARD_LIMIT, "limit depth of 32|--limit depth=N");
   expect(nested_graphs(3000), &wide, ONWARD_LIMIT, "limit depth");
-  expect(nested_graphs(4), &(ow_wire_limits){1 << 20, 3, 100}, ONWARD_LIMIT, "limit depth of 3");
+  expect(nested_graphs(4), &(ow_wire_limits){1 << 20, 3, 100, 0}, ONWARD_LIMIT, "limit depth of 3");
   expect(nested_types(20), &wide, ONWARD_OK, "");
   expect(nested_types(1000), &wide, ONWARD_LIMIT, "limit depth");
   /* A limit above what the parser's recursion bears does not lift the bound. */
-  expect(nested_graphs(3000), &(ow_wire_limits){1 << 30, 1000000, 1000000}, ONWARD_LIMIT, "limit depth");
+  expect(nested_graphs(3000), &(ow_wire_limits){1 << 30, 1000000, 1000000, 0}, ONWARD_LIMIT, "limit depth");
 }
 
 static void test_counts(void **state) {
@@ -277,11 +277,12 @@ static void test_counts(void **state) {
     pb_message(&graph, 1, (pb){0});
   pb_message(&model, 7, graph);
   pb copy = bytes_of((const char *)model.data, model.size);
-  expect(model, &(ow_wire_limits){1 << 20, 32, 10}, ONWARD_LIMIT, "graph.node[10]|limit nodes of 10|--limit nodes=N");
-  expect(copy, &(ow_wire_limits){1 << 20, 32, 11}, ONWARD_OK, "");
+  expect(model, &(ow_wire_limits){1 << 20, 32, 10, 0}, ONWARD_LIMIT,
+         "graph.node[10]|limit nodes of 10|--limit nodes=N");
+  expect(copy, &(ow_wire_limits){1 << 20, 32, 11, 0}, ONWARD_OK, "");
   model = (pb){0};
   pb_text(&model, 2, "a producer whose name is longer than the limit");
-  expect(model, &(ow_wire_limits){40, 32, 10}, ONWARD_LIMIT, "producer_name|limit metadata_bytes of 40");
+  expect(model, &(ow_wire_limits){40, 32, 10, 0}, ONWARD_LIMIT, "producer_name|limit metadata_bytes of 40");
   model = (pb){0};
   char *name = calloc(1, 70000);
   memset(name, 'x', 69999);
