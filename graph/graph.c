@@ -85,6 +85,7 @@ ow_value *ow_graph_add_value(ow_graph *graph, const char *name) {
   value->index = (uint32_t)graph->value_count;
   value->name = own_name;
   value->graph = graph;
+  value->first_output = UINT32_MAX;
   value->type.shape.rank = -1;
   graph->values[graph->value_count++] = value;
   return value;
@@ -165,6 +166,8 @@ bool ow_graph_add_output(ow_graph *graph, const char *name, ow_value *value) {
   if (!copy || !ow_reserve(graph->allocator, &graph->outputs, &graph->output_capacity, graph->output_count,
                            graph->output_count + 1, sizeof *graph->outputs))
     return false;
+  if (value->graph == graph && value->first_output > graph->output_count)
+    value->first_output = (uint32_t)graph->output_count;
   graph->outputs[graph->output_count++] = (ow_graph_output){copy, value};
   value->output_count++;
   return true;
@@ -346,12 +349,15 @@ bool ow_graph_replace_value(ow_graph *graph, ow_value *from, ow_value *to) {
   from->use_count = 0;
   assert(graph == from->graph || from->output_count == 0);
   for (ow_graph *g = graph; g && from->output_count > 0; g = ow_graph_walk(graph, g))
-    for (size_t i = 0; i < g->output_count && from->output_count > 0; i++)
+    for (size_t i = g == from->graph ? from->first_output : 0; i < g->output_count && from->output_count > 0; i++)
       if (g->outputs[i].value == from) {
         g->outputs[i].value = to;
         from->output_count--;
         to->output_count++;
+        if (g == to->graph && i < to->first_output)
+          to->first_output = (uint32_t)i;
       }
+  from->first_output = UINT32_MAX;
   return true;
 }
 

@@ -103,6 +103,7 @@ struct ow_value {
   ow_use *uses;
   size_t use_count, use_capacity;
   uint32_t output_count; /* how many graph outputs are this value */
+  uint32_t first_output; /* no output of its own graph before this one is it; UINT32_MAX: none is */
   bool is_input;
   ow_graph *graph;
 };
