@@ -291,7 +291,8 @@ static void check_command(check *c, const char *path, onward_status status) {
   for (size_t i = 0; i < 2; i++) {
     const char *const words[] = {ONWARD_BINARY_DIR "/onward", verbs[i], path, NULL};
     hostile_command(words, &o);
-    if (o.code != (status != ONWARD_OK))
+    const bool cannot_plan = i == 1 && o.code == 1; /* a model that loads, but is too large to run */
+    if (o.code != (status != ONWARD_OK) && !cannot_plan)
       wrong(c, "onward %s ends with %d: %.600s", verbs[i], o.code, o.error);
     const char *const line = strchr(o.error, '\n');
     if (status != ONWARD_OK && (o.error_size == 0 || !line || line[1] || o.out_size))
