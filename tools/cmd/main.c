@@ -4,6 +4,7 @@
 
 #include "cmd.h"
 #include "host.h"
+#include "interrupt.h"
 
 static const ow_command embed = {"embed", "turn texts into vectors (not built yet)", NULL, NULL};
 
@@ -101,7 +102,8 @@ static int dispatch(double began_ms, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   const double began_ms = ow_host_start();
-  int code = dispatch(began_ms, argc, argv);
+  ow_interrupt_install();
+  int code = ow_interrupt_code(dispatch(began_ms, argc, argv));
   if ((fflush(stdout) != 0 || ferror(stdout)) && code == OW_EXIT_OK) {
     fprintf(stderr, "standard output: %s\n", errno != 0 ? strerror(errno) : "cannot be written");
     code = OW_EXIT_FAILED;

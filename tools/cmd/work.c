@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "interrupt.h"
+
 static void print_warning(void *unused, onward_log_level level, const char *text) {
   (void)unused;
   if (level == ONWARD_LOG_WARNING)
@@ -24,7 +26,10 @@ bool ow_work_session(ow_work *work, const ow_common *common, bool profile, onwar
   onward_session_options options = onward_session_options_default();
   options.threads = (int32_t)common->threads;
   options.profile = profile;
-  return onward_session_create(work->model, &options, &work->session, err) == ONWARD_OK;
+  if (onward_session_create(work->model, &options, &work->session, err) != ONWARD_OK)
+    return false;
+  ow_interrupt_watch(work->session);
+  return true;
 }
 
 bool ow_work_save_profile(ow_work *work, const char *path, onward_error *err) {
@@ -34,6 +39,7 @@ bool ow_work_save_profile(ow_work *work, const char *path, onward_error *err) {
 }
 
 void ow_work_free(ow_work *work) {
+  ow_interrupt_watch(NULL);
   onward_session_free(work->session);
   onward_model_free(work->model);
   ow_scratch_free(&work->scratch);

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""The command under signals, full disks, closed descriptors and odd words. Usage: test_command.py ONWARD MODELS"""
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ONWARD, MODELS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+MODEL = os.path.join(MODELS, "nn_transformer_ts14")
+BENCH = [os.path.join(MODELS, "bert_ts14")]
+for name in ("input_ids", "attention_mask", "token_type_ids"):
+    BENCH += ["--shape", name + "=1x8"]
+
+
+def onward(*words, **more):
+    more.setdefault("stdin", subprocess.DEVNULL)
+    more.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run([ONWARD, *words], stderr=subprocess.PIPE, timeout=100, text=True, **more)
+
+
+class Output(unittest.TestCase):
+    def check_failed(self, result, text):
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertRegex(result.stderr, text)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+
+    def test_full_disk(self):
+        with open("/dev/full", "w") as full:
+            for words in (["dump", MODEL], ["check", MODEL], ["dump", MODEL, "--format", "json"], ["--help"], ["--version"]):
+                self.check_failed(onward(*words, stdout=full), "No space left|output could not be written")
+
+    def test_closed_reader(self):
+        read, write = os.pipe()
+        os.close(read)
+        result = onward("dump", MODEL, "--optimized", stdout=write)
+        os.close(write)
+        self.assertIn(result.returncode, (1, -signal.SIGPIPE))
+
+    def test_output_folder_is_a_file(self):
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(b"keep")
+            f.flush()
+            result = onward("bench", *BENCH, "--seconds", "0.01", "--profile", os.path.join(f.name, "x"))
+            self.check_failed(result, "Not a directory")
+            self.assertEqual(open(f.name, "rb").read(), b"keep")
+
+    def test_no_half_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "missing", "profile.json")
+            self.check_failed(onward("bench", *BENCH, "--seconds", "0.01", "--profile", path), "No such file")
+            self.assertEqual(os.listdir(folder), [])
+            path = os.path.join(folder, "profile.json")
+            open(path, "w").write("old")
+            limit = lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_FSIZE, (100, 100))
+            result = onward("bench", *BENCH, "--seconds", "0.01", "--profile", path, preexec_fn=limit)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertEqual(open(path).read(), "old")
+
+
+class Surroundings(unittest.TestCase):
+    def test_locale_and_zone(self):
+        plain = onward("dump", MODEL, "--format", "json")
+        self.assertEqual(plain.returncode, 0, plain.stderr)
+        for name, value in (("LC_ALL", "de_DE.UTF-8"), ("LC_ALL", "C"), ("LC_ALL", "garbage\x01"), ("TZ", ":::/nowhere"), ("LANG", "tr_TR.UTF-8")):
+            other = onward("dump", MODEL, "--format", "json", env={**os.environ, name: value})
+            self.assertEqual((other.returncode, other.stdout), (0, plain.stdout), name)
+
+    def test_environment_garbage(self):
+        odd = {"OMP_NUM_THREADS": "-7,x", "ONWARD_MAX_CPU_ISA": "\x1b[2J", "OMP_PROC_BIND": "?", "PATH": "", "HOME": "x" * 100000}
+        self.assertIn(onward("check", MODEL, env=odd).returncode, (0, 1))
+        self.assertEqual(onward("--version", env={}).returncode, 0)
+
+    def test_closed_descriptors(self):
+        for closed in ((0,), (1,), (2,), (0, 1, 2)):
+            words = " ".join(f"{fd}{'<' if fd == 0 else '>'}&-" for fd in closed)
+            code = subprocess.run(["/bin/sh", "-c", f'"$0" dump "$1" {words}', ONWARD, MODEL], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, timeout=100).returncode
+            self.assertIn(code, (1,) if 1 in closed else (0,), closed)
+
+    def test_long_words(self):
+        long = "x" * 100000
+        many = ["--input", "a=" + long] * 10
+        for words in (["run", MODEL, *many], ["dump", long], [long], ["dump", MODEL, "--" + long]):
+            result = onward(*words)
+            self.assertIn(result.returncode, (1, 2))
+            self.assertEqual(result.stderr.count("\n"), 1, result.stderr[:200])
+
+
+class Usage(unittest.TestCase):
+    def test_bad_usage(self):
+        for words in (["dump"], ["dump", MODEL, MODEL], ["dump", MODEL, "--nothing"], ["dump", MODEL, "--format"],
+                      ["dump", MODEL, "--format", "xml"], ["check", MODEL, "--limit", "nodes=1e99"],
+                      ["check", MODEL, "--limit", "nodes=-1"], ["check", MODEL, "--limit", "nodes"],
+                      ["check", MODEL, "--limit", "cats=3"], ["check", MODEL, "--limit", "nodes=99999999999999999999"],
+                      ["check", MODEL, "--threads", "-1"], ["check", MODEL, "--threads", "x"], ["nothing", MODEL], [""],
+                      ["run", MODEL, "--input", "x"], ["run", MODEL, "--input", "no_such=ones:1"]):
+            result = onward(*words)
+            self.assertEqual(result.returncode, 2, (words, result.stderr))
+            self.assertEqual(result.stderr.count("\n"), 1, (words, result.stderr))
+            self.assertEqual(result.stdout, "", words)
+
+
+class Signals(unittest.TestCase):
+    def send(self, words, numbers, codes):
+        process = subprocess.Popen([ONWARD, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            time.sleep(1)
+            for number in numbers:
+                process.send_signal(number)
+                time.sleep(0.01)
+            out, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        self.assertIn(process.returncode, codes, error)
+        return out, error
+
+    def test_bench(self):
+        out, error = self.send(["bench", *BENCH, "--seconds", "50"], [signal.SIGINT], [130])
+        self.assertLessEqual(error.count("\n"), 1, error)
+        self.send(["bench", *BENCH, "--seconds", "50"], [signal.SIGTERM], [143])
+
+    def test_twice(self):
+        self.send(["bench", *BENCH, "--seconds", "50"], [signal.SIGINT, signal.SIGINT], [130])
+
+    def test_ignored_stays_ignored(self):
+        words = ["/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"', ONWARD, "bench", *BENCH, "--seconds", "2"]
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
