@@ -73,7 +73,7 @@ static bool word(reader *r, const char *text) {
 static bool value(reader *r);
 
 static bool members(reader *r, char close, bool named) {
-  bool ok = ++r->depth <= 64;
+  bool ok = ++r->depth <= 400; /* 32 graphs, one in the other, are some 200 */
   if (ok && !next(r, close))
     do
       ok = (!named || (string(r) && next(r, ':'))) && value(r);
