@@ -192,8 +192,8 @@ static double attention_select(const ow_attention *t, const onward_tensor *keep,
 }
 
 static double attention_score(const ow_args *a, const ow_attention *t, double dot, int64_t bias_at, int64_t keep_at) {
-  const onward_tensor *bias = a->in_count > OW_ATTENTION_BIAS ? a->in[OW_ATTENTION_BIAS] : NULL;
-  const onward_tensor *keep = a->in_count > OW_ATTENTION_KEEP ? a->in[OW_ATTENTION_KEEP] : NULL;
+  const onward_tensor *bias = ow_args_in(a, OW_ATTENTION_BIAS);
+  const onward_tensor *keep = ow_args_in(a, OW_ATTENTION_KEEP);
   const onward_dtype dtype = a->in[0]->dtype;
   double s = attention_round(dtype, dot * (double)t->scale);
   if (t->softcap > 0.0f)

@@ -2,13 +2,6 @@
  * and values are given. Both first lay their operands out in double as [B, S, heads, D]. */
 #include "ops/sdpa.h"
 
-static const onward_tensor *contrib_in(const ow_args *a, size_t slot) {
-  return slot < a->in_count ? a->in[slot] : NULL;
-}
-static const onward_tensor *contrib_out(const ow_args *a, size_t slot) {
-  return slot < a->out_count ? a->out[slot] : NULL;
-}
-
 /* ---- masks: int32, where 0 hides. [B] lengths; [2B] ends and starts; [3B + 2] lengths first; [B, T]; [B, S, T]; [B, 1, M, M] */
 
 typedef struct contrib_bias {
@@ -163,7 +156,7 @@ static onward_status att_infer(ow_infer *c) {
 
 /* The job, but for where q, k and v lie. */
 static ow_sdpa att_job(const ow_args *a, const onward_tensor *qkv, int64_t widths[3]) {
-  const onward_tensor *x = a->in[ATT_X], *past = contrib_in(a, ATT_PAST);
+  const onward_tensor *x = a->in[ATT_X], *past = ow_args_in(a, ATT_PAST);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = x->dims[1], total = a->in[ATT_WEIGHT]->dims[1];
   (void)att_widths(a->node, total, widths);
   ow_sdpa s = {.batch = x->dims[0],
@@ -194,7 +187,7 @@ typedef struct att_product {
 /* Rows of input * weights + bias. */
 static void att_project(void *context, int64_t from, int64_t to) {
   const att_product *const p = context;
-  const onward_tensor *x = p->args->in[ATT_X], *w = p->args->in[ATT_WEIGHT], *bias = contrib_in(p->args, ATT_BIAS);
+  const onward_tensor *x = p->args->in[ATT_X], *w = p->args->in[ATT_WEIGHT], *bias = ow_args_in(p->args, ATT_BIAS);
   const int64_t inner = w->dims[0], columns = w->dims[1];
   for (int64_t row = from; row < to; row++) {
     double *const sums = p->to + row * columns;
@@ -210,7 +203,7 @@ static void att_project(void *context, int64_t from, int64_t to) {
 
 static onward_status att_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *past = contrib_in(a, ATT_PAST), *present = contrib_out(a, 1), *out = contrib_out(a, 0);
+  const onward_tensor *past = ow_args_in(a, ATT_PAST), *present = ow_args_out(a, 1), *out = ow_args_out(a, 0);
   const onward_tensor qkv = {.dtype = ONWARD_FLOAT64, .data = a->workspace};
   int64_t widths[3];
   ow_sdpa s = att_job(a, &qkv, widths);
@@ -227,8 +220,8 @@ static onward_status att_run(const ow_args *a, void *state, onward_error *err) {
     to.offset = s.batch * to.b;
     ow_sdpa_join(&s, &to, &s.v, &s.past_v);
   }
-  const contrib_bias bias = {.mask = contrib_in(a, ATT_MASK),
-                             .added = contrib_in(a, ATT_ADDED),
+  const contrib_bias bias = {.mask = ow_args_in(a, ATT_MASK),
+                             .added = ow_args_in(a, ATT_ADDED),
                              .batch = s.batch,
                              .past = s.past_k.length,
                              .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f),
@@ -248,8 +241,8 @@ enum { MHA_Q, MHA_K, MHA_V, MHA_BIAS, MHA_MASK, MHA_ADDED, MHA_PAST_K, MHA_PAST_
 /* Where q, k and v lie: query [B, S, N * D] or packed [B, S, N, 3, D]; key [B, T, N * D], packed with value [B, T, N, 2, D], or
  * [B, N, T, D]. The inputs' ranks are known and right. */
 static ow_sdpa mha_job(const ow_args *a) {
-  const onward_tensor *q = a->in[MHA_Q], *k = contrib_in(a, MHA_K), *v = contrib_in(a, MHA_V);
-  const onward_tensor *past = contrib_in(a, MHA_PAST_K);
+  const onward_tensor *q = a->in[MHA_Q], *k = ow_args_in(a, MHA_K), *v = ow_args_in(a, MHA_V);
+  const onward_tensor *past = ow_args_in(a, MHA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = q->dims[1];
   ow_sdpa s = {.batch = q->dims[0], .bias = contrib_bias_of};
   if (q->rank == 5) {
@@ -395,7 +388,7 @@ static double *mha_add_bias(const ow_sdpa *s, ow_heads *x, const onward_tensor *
 
 static onward_status mha_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *bias = contrib_in(a, MHA_BIAS), *out = contrib_out(a, 0);
+  const onward_tensor *bias = ow_args_in(a, MHA_BIAS), *out = ow_args_out(a, 0);
   onward_tensor room[3];
   ow_sdpa s = mha_job(a);
   s.workspace = (double *)a->workspace + mha_operands(&s);
@@ -409,8 +402,8 @@ static onward_status mha_run(const ow_args *a, void *state, onward_error *err) {
     const ow_heads to = ow_heads_outer(a->out[o], s.k.heads, s.keys, o == 1 ? s.k.size : s.v.size);
     ow_sdpa_join(&s, &to, o == 1 ? &s.k : &s.v, o == 1 ? &s.past_k : &s.past_v);
   }
-  const contrib_bias context = {.mask = contrib_in(a, MHA_MASK),
-                                .added = contrib_in(a, MHA_ADDED),
+  const contrib_bias context = {.mask = ow_args_in(a, MHA_MASK),
+                                .added = ow_args_in(a, MHA_ADDED),
                                 .batch = s.batch,
                                 .past = s.past_k.length,
                                 .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f),

@@ -112,12 +112,11 @@ static onward_status gqa_infer(ow_infer *c) {
 typedef struct gqa_job {
   ow_sdpa s;
   const ow_args *args;
-  onward_tensor turned; /* queries and keys after their rotation, in double: [B, S, heads + kv, D] */
-  int64_t window;       /* keys that a query sees at most; 0: all */
-  bool prompt;
+  onward_tensor turned;           /* queries and keys after their rotation, in double: [B, S, heads + kv, D] */
+  int64_t window;                 /* keys that a query sees at most; 0: all */
+  const onward_tensor *cos, *sin; /* NULL: nothing turns */
+  bool interleaved, prompt;
 } gqa_job;
-
-static const onward_tensor *gqa_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
 
 /* seqlens_k holds the index of the last valid key of each row. In a prompt the rows are padded on the right. */
 static void gqa_span(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total) {
@@ -129,7 +128,7 @@ static void gqa_span(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total)
 
 static double gqa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_t t) {
   const gqa_job *const j = s->context;
-  const onward_tensor *bias = gqa_in(j->args, GQA_BIAS);
+  const onward_tensor *bias = ow_args_in(j->args, GQA_BIAS);
   int64_t past, total;
   gqa_span(s, b, &past, &total);
   if (t > past + i || (j->window > 0 && t + j->window <= past + i))
@@ -141,12 +140,14 @@ static double gqa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_
 }
 
 static gqa_job gqa_job_of(const ow_args *a) {
-  const onward_tensor *q = a->in[GQA_Q], *k = gqa_in(a, GQA_K), *v = gqa_in(a, GQA_V), *past = gqa_in(a, GQA_PAST_K);
+  const onward_tensor *q = a->in[GQA_Q], *k = ow_args_in(a, GQA_K), *v = ow_args_in(a, GQA_V),
+                      *past = ow_args_in(a, GQA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), kv = ow_node_int(a->node, "kv_num_heads", 1);
   const int64_t size = q->dims[2] / (k ? heads : heads + 2 * kv), length = q->dims[1];
   const float scale = ow_node_float(a->node, "scale", 0.0f);
   gqa_job j = {.args = a,
                .window = ow_node_int(a->node, "local_window_size", -1),
+               .interleaved = ow_node_int(a->node, "rotary_interleaved", 0) != 0,
                .s = {.q = {q, heads, length, size, 0, length * q->dims[2], size, q->dims[2]},
                      .k = {k ? k : q, kv, length, size, k ? 0 : heads * size, length * (k ? kv * size : q->dims[2]),
                            size, k ? kv * size : q->dims[2]},
@@ -155,10 +156,14 @@ static gqa_job gqa_job_of(const ow_args *a) {
                      .batch = q->dims[0],
                      .scale = scale > 0.0f || scale < 0.0f ? (double)scale : 1.0 / sqrt((double)size),
                      .softcap = (double)ow_node_float(a->node, "softcap", 0.0f),
-                     .smooth = ow_node_int(a->node, "smooth_softmax", 0) > 0 || gqa_in(a, GQA_SINK),
-                     .sink = gqa_in(a, GQA_SINK),
+                     .smooth = ow_node_int(a->node, "smooth_softmax", 0) > 0 || ow_args_in(a, GQA_SINK),
+                     .sink = ow_args_in(a, GQA_SINK),
                      .span = gqa_span,
                      .bias = gqa_bias}};
+  if (ow_node_int(a->node, "do_rotary", 0) != 0) {
+    j.cos = ow_args_in(a, GQA_COS);
+    j.sin = ow_args_in(a, GQA_SIN);
+  }
   if (past) {
     j.s.past_k = ow_heads_outer(past, kv, past->dims[2], size);
     j.s.past_v = ow_heads_outer(a->in[GQA_PAST_V], kv, past->dims[2], size);
@@ -185,16 +190,15 @@ static onward_status gqa_prepare(const ow_args *a, void *state, size_t *workspac
 
 /* One head of one token, from x into the turned ones. */
 static void gqa_turn(const gqa_job *j, const ow_heads *x, int64_t b, int64_t h, int64_t i, int64_t place, double *to) {
-  const onward_tensor *cos = gqa_in(j->args, GQA_COS), *sin = gqa_in(j->args, GQA_SIN);
+  const onward_tensor *const cos = j->cos, *const sin = j->sin;
   const int64_t at = x->offset + b * x->b + h * x->h + i * x->s;
   for (int64_t d = 0; d < x->size; d++)
     to[d] = ow_load(x->x->dtype, x->x->data, at + d);
-  if (ow_node_int(j->args->node, "do_rotary", 0) == 0)
+  if (!cos)
     return;
-  const bool interleaved = ow_node_int(j->args->node, "rotary_interleaved", 0) != 0;
   const int64_t half = cos->dims[1];
   for (int64_t d = 0; d < half; d++) {
-    const int64_t first = interleaved ? 2 * d : d, second = interleaved ? first + 1 : first + half;
+    const int64_t first = j->interleaved ? 2 * d : d, second = j->interleaved ? first + 1 : first + half;
     const double co = ow_load(cos->dtype, cos->data, place * half + d),
                  si = ow_load(sin->dtype, sin->data, place * half + d);
     const double re = to[first], im = to[second];
@@ -206,7 +210,7 @@ static void gqa_turn(const gqa_job *j, const ow_heads *x, int64_t b, int64_t h, 
 /* Lengths and positions are checked before anything is read by them. */
 static onward_status gqa_check(const gqa_job *j, onward_error *err) {
   const ow_args *const a = j->args;
-  const onward_tensor *last = a->in[GQA_LAST], *cos = gqa_in(a, GQA_COS), *positions = gqa_in(a, GQA_POSITIONS);
+  const onward_tensor *last = a->in[GQA_LAST], *cos = j->cos, *positions = ow_args_in(a, GQA_POSITIONS);
   const int64_t length = j->s.q.length, held = j->s.past_k.length;
   if (ow_count(last) != j->s.batch)
     return ow_node_fail(a->node, err, ONWARD_DATA, "seqlens_k has %lld elements for a batch of %lld",
@@ -219,10 +223,9 @@ static onward_status gqa_check(const gqa_job *j, onward_error *err) {
       return ow_fail_index(a, GQA_LAST, b, at, low, high, err);
     farthest = at > farthest ? at : farthest;
   }
-  if (ow_node_int(a->node, "do_rotary", 0) == 0)
+  if (!cos)
     return ONWARD_OK;
-  if (cos->dims[1] * 2 > j->s.q.size || cos->dims[1] != a->in[GQA_SIN]->dims[1] ||
-      cos->dims[0] != a->in[GQA_SIN]->dims[0])
+  if (cos->dims[1] * 2 > j->s.q.size || cos->dims[1] != j->sin->dims[1] || cos->dims[0] != j->sin->dims[0])
     return ow_node_fail(a->node, err, ONWARD_DATA, "tables of %lld columns for heads of %lld", (long long)cos->dims[1],
                         (long long)j->s.q.size);
   if (positions)
@@ -236,7 +239,7 @@ static onward_status gqa_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   gqa_job j = gqa_job_of(a);
   ow_sdpa *const s = &j.s;
-  const onward_tensor *positions = gqa_in(a, GQA_POSITIONS), *out = a->out[0];
+  const onward_tensor *positions = ow_args_in(a, GQA_POSITIONS), *out = a->out[0];
   const int64_t heads = s->q.heads, kv = s->k.heads, length = s->q.length, size = s->q.size;
   j.prompt = ow_count(a->in[GQA_TOTAL]) == 1 && ow_index_at(a->in[GQA_TOTAL], 0) == length;
   if (!j.prompt && !s->past_k.x)

@@ -132,11 +132,6 @@ typedef struct sdpa_view {
   bool causal, pads_mask;
 } sdpa_view;
 
-static const onward_tensor *sdpa_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
-static const onward_tensor *sdpa_out(const ow_args *a, size_t slot) {
-  return slot < a->out_count ? a->out[slot] : NULL;
-}
-
 static ow_heads sdpa_operand(const ow_args *a, size_t operand) {
   const onward_tensor *x = a->in[operand];
   if (x->rank == 4)
@@ -165,12 +160,12 @@ static double sdpa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64
 }
 
 static ow_sdpa sdpa_job_of(const ow_args *a, sdpa_view *v) {
-  const onward_tensor *past_k = sdpa_in(a, SDPA_PAST_K), *past_v = sdpa_in(a, SDPA_PAST_V),
-                      *out = sdpa_out(a, SDPA_OUT);
+  const onward_tensor *past_k = ow_args_in(a, SDPA_PAST_K), *past_v = ow_args_in(a, SDPA_PAST_V),
+                      *out = ow_args_out(a, SDPA_OUT);
   ow_sdpa s = {.q = sdpa_operand(a, SDPA_Q),
                .k = sdpa_operand(a, SDPA_K),
                .v = sdpa_operand(a, SDPA_V),
-               .shown = sdpa_out(a, SDPA_SCORES),
+               .shown = ow_args_out(a, SDPA_SCORES),
                .mode = ow_node_int(a->node, "qk_matmul_output_mode", 0),
                .batch = a->in[SDPA_Q]->dims[0],
                .softcap = (double)ow_node_float(a->node, "softcap", 0.0f),
@@ -187,8 +182,8 @@ static ow_sdpa sdpa_job_of(const ow_args *a, sdpa_view *v) {
   s.keys = s.past_k.length + s.k.length;
   s.scale =
       ow_node_attr(a->node, "scale") ? (double)ow_node_float(a->node, "scale", 0.0f) : 1.0 / sqrt((double)s.q.size);
-  *v = (sdpa_view){.mask = sdpa_in(a, SDPA_MASK),
-                   .valid = sdpa_in(a, SDPA_VALID),
+  *v = (sdpa_view){.mask = ow_args_in(a, SDPA_MASK),
+                   .valid = ow_args_in(a, SDPA_VALID),
                    .past = s.past_k.length,
                    .queries = s.q.length,
                    .left = ow_node_int(a->node, "left_window_size", -1),
@@ -224,7 +219,7 @@ static onward_status sdpa_run(const ow_args *a, void *state, onward_error *err) 
   if (v.mask && v.pads_mask && v.dims[3] > s.keys)
     return ow_node_fail(a->node, err, ONWARD_DATA, "a mask for %lld keys, there are %lld", (long long)v.dims[3],
                         (long long)s.keys);
-  const onward_tensor *present_k = sdpa_out(a, SDPA_PRESENT_K), *present_v = sdpa_out(a, SDPA_PRESENT_V);
+  const onward_tensor *present_k = ow_args_out(a, SDPA_PRESENT_K), *present_v = ow_args_out(a, SDPA_PRESENT_V);
   const ow_heads to_k = ow_heads_outer(present_k, s.k.heads, s.keys, s.k.size),
                  to_v = ow_heads_outer(present_v, s.v.heads, s.keys, s.v.size);
   ow_sdpa_join(&s, &to_k, &s.k, &s.past_k);

@@ -40,4 +40,12 @@ void ow_rounds_end(ow_rounds *r);
 onward_status ow_rounds_check(const ow_dynamic *d, uint64_t round, onward_error *err);
 void ow_boxes_release(ow_box **boxes, size_t count);
 
+/* A row of an operator that runs bodies. */
+#define OW_BODY_ROW(op, from, to, min_in, min_out, spec, infer_fn, run_fn)                                            \
+  {                                                                                                                   \
+    .domain = "", .name = op, .since = from, .until = to, .min_inputs = min_in, .max_inputs = OW_ANY_COUNT,           \
+    .min_outputs = min_out, .max_outputs = OW_ANY_COUNT, .attrs = spec, .flags = OW_OP_CONTAINERS, .infer = infer_fn, \
+    .dynamic = run_fn                                                                                                 \
+  }
+
 #endif

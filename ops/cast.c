@@ -195,27 +195,24 @@ static void cast_range(void *context, int64_t begin, int64_t end) {
   }
 }
 
-static onward_status run_cast(const ow_args *a, void *state, onward_error *err) {
+/* The bytes stay as they are. */
+static onward_status run_bit_cast(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
+  if (a->out[0]->data != a->in[0]->data && a->out[0]->bytes > 0)
+    memmove(a->out[0]->data, a->in[0]->data, a->out[0]->bytes);
+  return ONWARD_OK;
+}
+
+static onward_status run_cast(const ow_args *a, void *state, onward_error *err) {
   const onward_tensor *in = a->in[0], *out = a->out[0];
-  if (in->dtype == out->dtype) {
-    if (out->data != in->data && out->bytes > 0)
-      memmove(out->data, in->data, out->bytes);
-    return ONWARD_OK;
-  }
+  if (in->dtype == out->dtype)
+    return run_bit_cast(a, state, err);
   cast_job j = {in, out, ow_node_int(a->node, "saturate", 1) != 0, rounding_of(a->node)};
   const bool below = ow_dtype(in->dtype)->bits < 8 || ow_dtype(out->dtype)->bits < 8;
   /* Bytes that hold several elements may not be split between threads, and an input may be of fewer bits than its output. */
   const int64_t grain = below && out->data == in->data ? ow_count(in) : 16384;
   if (ow_count(in) > 0)
     ow_parallel_ranges(a->threads, ow_count(in), grain, cast_range, &j);
-  return ONWARD_OK;
-}
-
-static onward_status run_bit_cast(const ow_args *a, void *state, onward_error *err) {
-  (void)state, (void)err;
-  if (a->out[0]->data != a->in[0]->data && a->out[0]->bytes > 0)
-    memcpy(a->out[0]->data, a->in[0]->data, a->out[0]->bytes);
   return ONWARD_OK;
 }
 

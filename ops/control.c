@@ -183,15 +183,8 @@ static onward_status run_loop(ow_dynamic *d, onward_error *err) {
 static const ow_attr_spec if_attrs[] = {
     {"then_branch", OW_ATTR_GRAPH, true}, {"else_branch", OW_ATTR_GRAPH, true}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec loop_attrs[] = {{"body", OW_ATTR_GRAPH, true}, {NULL, OW_ATTR_NONE, false}};
-#define ROW(op, from, to, min_in, min_out, spec, infer_fn, run_fn)                                                    \
-  {                                                                                                                   \
-    .domain = "", .name = op, .since = from, .until = to, .min_inputs = min_in, .max_inputs = OW_ANY_COUNT,           \
-    .min_outputs = min_out, .max_outputs = OW_ANY_COUNT, .attrs = spec, .flags = OW_OP_CONTAINERS, .infer = infer_fn, \
-    .dynamic = run_fn                                                                                                 \
-  }
-
 const ow_op ow_ops_control[] = {
-    ROW("If", 1, 0, 1, 1, if_attrs, infer_if, run_if),
-    ROW("Loop", 1, 0, 0, 0, loop_attrs, infer_loop, run_loop),
+    OW_BODY_ROW("If", 1, 0, 1, 1, if_attrs, infer_if, run_if),
+    OW_BODY_ROW("Loop", 1, 0, 0, 0, loop_attrs, infer_loop, run_loop),
     {.name = NULL},
 };

@@ -24,7 +24,7 @@ static void conv_emit(void *context, int64_t channel, int64_t base, int64_t coun
 
 static onward_status conv_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  conv_out out = {a->out[0], a->in_count > 2 ? a->in[2] : NULL};
+  conv_out out = {a->out[0], ow_args_in(a, 2)};
   ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], NULL, NULL, a->workspace, conv_emit, &out);
   return ONWARD_OK;
 }
@@ -98,7 +98,7 @@ static int64_t conv_transpose_before(const ow_node *node, const ow_window *w, in
 /* The mirror image of Conv: input element j of a row adds to output element j * stride + shift. */
 static onward_status conv_transpose_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *x = a->in[0], *weight = a->in[1], *bias = a->in_count > 2 ? a->in[2] : NULL;
+  const onward_tensor *x = a->in[0], *weight = a->in[1], *bias = ow_args_in(a, 2);
   onward_tensor *y = a->out[0];
   const ow_window window = ow_window_read(a->node, x->rank - 2, weight->dims + 2);
   ow_window3 w = ow_window3_of(&window, x->dims + 2, y->dims + 2);

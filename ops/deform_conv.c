@@ -62,7 +62,7 @@ static double deform_conv_pixel(const onward_tensor *x, int64_t base, double row
 static onward_status deform_conv_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   const onward_tensor *x = a->in[0], *weight = a->in[1], *offset = a->in[2];
-  const onward_tensor *bias = a->in_count > 3 ? a->in[3] : NULL, *mask = a->in_count > 4 ? a->in[4] : NULL;
+  const onward_tensor *bias = ow_args_in(a, 3), *mask = ow_args_in(a, 4);
   const onward_tensor *y = a->out[0];
   const ow_window window = ow_window_read(a->node, 2, weight->dims + 2);
   const ow_window3 w = ow_window3_of(&window, x->dims + 2, y->dims + 2);

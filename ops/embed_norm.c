@@ -14,8 +14,6 @@ enum {
   EMBED_POSITIONS
 };
 
-static const onward_tensor *embed_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
-
 static onward_status embed_infer(ow_infer *c) {
   static const size_t required[] = {EMBED_WORD, EMBED_PLACE, EMBED_SCALE, EMBED_SHIFT};
   for (size_t i = 0; i < 4; i++)
@@ -67,11 +65,11 @@ static onward_status embed_prepare(const ow_args *a, void *state, size_t *worksp
 static onward_status embed_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   const onward_tensor *ids = a->in[EMBED_IDS], *word = a->in[EMBED_WORD], *place = a->in[EMBED_PLACE];
-  const onward_tensor *segments = embed_in(a, EMBED_SEGMENTS), *segment = embed_in(a, EMBED_SEGMENT);
-  const onward_tensor *positions = embed_in(a, EMBED_POSITIONS), *mask = embed_in(a, EMBED_MASK);
+  const onward_tensor *segments = ow_args_in(a, EMBED_SEGMENTS), *segment = ow_args_in(a, EMBED_SEGMENT);
+  const onward_tensor *positions = ow_args_in(a, EMBED_POSITIONS), *mask = ow_args_in(a, EMBED_MASK);
   const onward_tensor *scale = a->in[EMBED_SCALE], *shift = a->in[EMBED_SHIFT];
-  const onward_tensor *out = a->out[0], *lengths = a->out_count > 1 ? a->out[1] : NULL;
-  const onward_tensor *sums = a->out_count > 2 ? a->out[2] : NULL;
+  const onward_tensor *out = a->out[0], *lengths = ow_args_out(a, 1);
+  const onward_tensor *sums = ow_args_out(a, 2);
   const int64_t tokens = ids->dims[1], total = ow_count(ids), width = word->dims[1];
   const double epsilon = (double)ow_node_float(a->node, "epsilon", 1e-12f);
   double *const row = a->workspace;

@@ -2,10 +2,6 @@
  * short causal convolution that such models put before it, CausalConvWithState. */
 #include "ops/reference.h"
 
-static const onward_tensor *optional_in(const ow_args *a, size_t slot) {
-  return slot < a->in_count ? a->in[slot] : NULL;
-}
-
 /* ---- LinearAttention: query, key, value [B, T, heads * d]; past_state? [B, kv, dk, dv], decay? [B, T, kv or kv * dk], beta?
  * [B, T, kv or 1] ------------------------------------------------------------------------------------------------------------ */
 
@@ -100,8 +96,7 @@ static onward_status linear_attention_prepare(const ow_args *a, void *state, siz
 
 /* One head over all tokens: S = exp(decay) S; v = beta (v - S'k); S += k v'; out = scale q'S. In double. */
 static void linear_attention_head(const ow_args *a, linear_rule rule, int64_t b, int64_t h, double *s, double *row) {
-  const onward_tensor *q = a->in[0], *k = a->in[1], *v = a->in[2], *decay = optional_in(a, 4),
-                      *beta = optional_in(a, 5);
+  const onward_tensor *q = a->in[0], *k = a->in[1], *v = a->in[2], *decay = ow_args_in(a, 4), *beta = ow_args_in(a, 5);
   const onward_tensor *out = a->out[0];
   const int64_t heads = ow_node_int(a->node, "q_num_heads", 1), kv = ow_node_int(a->node, "kv_num_heads", 1);
   const int64_t tokens = q->dims[1], dk = q->dims[2] / heads, dv = v->dims[2] / kv, group = heads / kv;
@@ -145,7 +140,7 @@ static onward_status linear_attention_run(const ow_args *a, void *state, onward_
   (void)state, (void)err;
   linear_rule rule = {false, false};
   (void)linear_rule_of(a->node, &rule);
-  const onward_tensor *past = optional_in(a, 3), *present = a->out_count > 1 ? a->out[1] : NULL;
+  const onward_tensor *past = ow_args_in(a, 3), *present = ow_args_out(a, 1);
   const int64_t kv = ow_node_int(a->node, "kv_num_heads", 1), dk = a->in[1]->dims[2] / kv, dv = a->in[2]->dims[2] / kv;
   double *const s = a->workspace;
   for (int64_t n = 0; n < a->in[0]->dims[0] * kv; n++) {
@@ -193,8 +188,8 @@ static double causal_conv_at(const onward_tensor *x, const onward_tensor *past, 
 
 static onward_status causal_conv_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *x = a->in[0], *w = a->in[1], *bias = optional_in(a, 2), *past = optional_in(a, 3);
-  const onward_tensor *out = a->out[0], *present = a->out_count > 1 ? a->out[1] : NULL;
+  const onward_tensor *x = a->in[0], *w = a->in[1], *bias = ow_args_in(a, 2), *past = ow_args_in(a, 3);
+  const onward_tensor *out = a->out[0], *present = ow_args_out(a, 1);
   const int64_t channels = x->dims[1], length = x->dims[2], kept = w->dims[2] - 1;
   const bool silu = strcmp(ow_node_string(a->node, "activation", "none"), "none") != 0;
   for (int64_t line = 0; line < x->dims[0] * channels; line++) {

@@ -39,8 +39,8 @@ static double loss_log_sum(const onward_tensor *x, int64_t base, int64_t classes
 }
 
 static onward_status loss_rows(const ow_args *a, bool softmax, onward_error *err) {
-  const onward_tensor *x = a->in[0], *labels = a->in[1], *weights = a->in_count > 2 ? a->in[2] : NULL;
-  onward_tensor *y = a->out[0], *log_prob = a->out_count > 1 ? a->out[1] : NULL;
+  const onward_tensor *x = a->in[0], *labels = a->in[1], *weights = ow_args_in(a, 2);
+  onward_tensor *y = a->out[0], *log_prob = ow_args_out(a, 1);
   const int64_t classes = x->dims[1], inner = ow_dims_product(x->dims, 2, x->rank), count = ow_count(labels);
   const ow_attr *ignore = ow_node_attr(a->node, "ignore_index");
   const bool mean = strcmp(ow_node_string(a->node, "reduction", "mean"), "mean") == 0;

@@ -68,12 +68,10 @@ static onward_status nbits_prepare(const ow_args *a, void *state, size_t *worksp
   return ONWARD_OK;
 }
 
-static const onward_tensor *nbits_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
-
 /* Row n as numbers: (q - zero) * scale. */
 static void nbits_row(const ow_args *a, const ow_nbits *s, int64_t n, double *row) {
-  const onward_tensor *scales = a->in[OW_NBITS_SCALES], *zeros = nbits_in(a, OW_NBITS_ZEROS),
-                      *order = nbits_in(a, OW_NBITS_ORDER);
+  const onward_tensor *scales = a->in[OW_NBITS_SCALES], *zeros = ow_args_in(a, OW_NBITS_ZEROS),
+                      *order = ow_args_in(a, OW_NBITS_ORDER);
   const uint8_t *const bytes = (const uint8_t *)a->in[OW_NBITS_B]->data + n * s->row_bytes;
   const int64_t zero_bytes = (s->blocks * s->bits + 7) / 8;
   for (int64_t k = 0; k < s->k; k++) {
@@ -95,7 +93,7 @@ typedef struct nbits_job {
 
 static void nbits_column(void *context, int64_t n, int thread) {
   const nbits_job *const j = context;
-  const onward_tensor *x = j->args->in[OW_NBITS_A], *bias = nbits_in(j->args, OW_NBITS_BIAS), *y = j->args->out[0];
+  const onward_tensor *x = j->args->in[OW_NBITS_A], *bias = ow_args_in(j->args, OW_NBITS_BIAS), *y = j->args->out[0];
   double *const row = (double *)j->args->workspace + thread * j->s.k;
   nbits_row(j->args, &j->s, n, row);
   for (int64_t m = 0; m < j->rows; m++) {
@@ -111,7 +109,7 @@ static onward_status nbits_run(const ow_args *a, void *state, onward_error *err)
   nbits_job j = {.args = a};
   (void)ow_nbits_read(a->node, &j.s);
   j.rows = ow_count(a->in[OW_NBITS_A]) / j.s.k;
-  if (nbits_in(a, OW_NBITS_ORDER))
+  if (ow_args_in(a, OW_NBITS_ORDER))
     OW_TRY(ow_check_indices(a, OW_NBITS_ORDER, 0, j.s.blocks - 1, err));
   if (j.rows > 0)
     ow_parallel(a->threads, j.s.n, nbits_column, &j);
@@ -170,7 +168,7 @@ static double block_gather_at(const onward_tensor *t, int64_t bits, int64_t row,
 
 static onward_status block_gather_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
-  const onward_tensor *data = a->in[0], *indices = a->in[1], *scales = a->in[2], *zeros = nbits_in(a, 3),
+  const onward_tensor *data = a->in[0], *indices = a->in[1], *scales = a->in[2], *zeros = ow_args_in(a, 3),
                       *out = a->out[0];
   const int64_t bits = gather_bits(a->node, data->dtype), block = ow_node_int(a->node, "block_size", 128);
   const int64_t width = out->dims[out->rank - 1], count = ow_count(indices);

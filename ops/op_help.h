@@ -126,6 +126,13 @@ static inline int64_t ow_index_at(const onward_tensor *t, int64_t i) {
   return v;
 }
 static inline int64_t ow_count(const onward_tensor *t) { return ow_dims_product(t->dims, 0, t->rank); }
+/* An operand by slot; NULL when it is left out or not wanted. */
+static inline const onward_tensor *ow_args_in(const ow_args *a, size_t slot) {
+  return slot < a->in_count ? a->in[slot] : NULL;
+}
+static inline onward_tensor *ow_args_out(const ow_args *a, size_t slot) {
+  return slot < a->out_count ? a->out[slot] : NULL;
+}
 /* The value's name for messages, "" when it has none. */
 const char *ow_input_name(const ow_args *a, size_t input);
 

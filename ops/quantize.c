@@ -94,7 +94,7 @@ static onward_status quantize_infer(ow_infer *c) {
 
 static onward_status quantize_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
-  const onward_tensor *x = a->in[0], *scale = a->in[1], *zero = a->in_count > 2 ? a->in[2] : NULL;
+  const onward_tensor *x = a->in[0], *scale = a->in[1], *zero = ow_args_in(a, 2);
   onward_tensor *y = a->out[0];
   const quantize_axis q = quantize_axis_of(a);
   const int64_t count = ow_count(x), params = ow_count(scale);
@@ -132,7 +132,7 @@ static onward_status dequantize_infer(ow_infer *c) {
 
 static onward_status dequantize_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *x = a->in[0], *scale = a->in[1], *zero = a->in_count > 2 ? a->in[2] : NULL;
+  const onward_tensor *x = a->in[0], *scale = a->in[1], *zero = ow_args_in(a, 2);
   onward_tensor *y = a->out[0];
   const quantize_axis q = quantize_axis_of(a);
   const int64_t count = ow_count(x);

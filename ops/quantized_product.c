@@ -6,10 +6,6 @@
 
 #define QUANTIZED_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8))
 
-static const onward_tensor *quantized_in(const ow_args *a, size_t slot) {
-  return slot < a->in_count ? a->in[slot] : NULL;
-}
-
 /* A scale or zero point: one element, or a vector with one for each of `length`. */
 static onward_status quantized_infer_param(ow_infer *c, size_t slot, ow_dim length, bool known) {
   if (!ow_infer_has(c, slot))
@@ -96,7 +92,7 @@ static onward_status matmul_integer_infer(ow_infer *c) {
 
 static onward_status matmul_integer_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  quantized_out out = {.args = a, .a_zero = quantized_in(a, 2), .b_zero = quantized_in(a, 3)};
+  quantized_out out = {.args = a, .a_zero = ow_args_in(a, 2), .b_zero = ow_args_in(a, 3)};
   ow_matmul_each(a->in[0], a->in[1], a->out[0], false, false, quantized_one, &out);
   return ONWARD_OK;
 }
@@ -152,9 +148,9 @@ static onward_status matmul_to_float_run(const ow_args *a, void *state, onward_e
   quantized_out out = {.args = a,
                        .a_scale = a->in[2],
                        .b_scale = a->in[3],
-                       .a_zero = quantized_in(a, 4),
-                       .b_zero = quantized_in(a, 5),
-                       .bias = quantized_in(a, 6)};
+                       .a_zero = ow_args_in(a, 4),
+                       .b_zero = ow_args_in(a, 5),
+                       .bias = ow_args_in(a, 6)};
   ow_matmul_each(a->in[0], a->in[1], a->out[0], false, false, quantized_one, &out);
   return ONWARD_OK;
 }
@@ -203,8 +199,8 @@ static onward_status dynamic_matmul_run(const ow_args *a, void *state, onward_er
                        .a_scale = &scale,
                        .a_zero = &zero,
                        .b_scale = a->in[2],
-                       .b_zero = quantized_in(a, 3),
-                       .bias = quantized_in(a, 4)};
+                       .b_zero = ow_args_in(a, 3),
+                       .bias = ow_args_in(a, 4)};
   ow_matmul_each(&x, a->in[1], a->out[0], false, false, quantized_one, &out);
   return ONWARD_OK;
 }
@@ -252,7 +248,7 @@ static void conv_quantized_emit(void *context, int64_t channel, int64_t base, in
 static onward_status conv_integer_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   quantized_out out = {.args = a};
-  ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], quantized_in(a, 2), quantized_in(a, 3), a->workspace,
+  ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], ow_args_in(a, 2), ow_args_in(a, 3), a->workspace,
               conv_quantized_emit, &out);
   return ONWARD_OK;
 }
@@ -264,7 +260,7 @@ static onward_status qlinear_conv_run(const ow_args *a, void *state, onward_erro
                        .b_scale = a->in[4],
                        .y_scale = a->in[6],
                        .y_zero = a->in[7],
-                       .bias = quantized_in(a, 8)};
+                       .bias = ow_args_in(a, 8)};
   ow_conv_run(a->node, a->in[0], a->in[3], a->out[0], a->in[2], a->in[5], a->workspace, conv_quantized_emit, &out);
   return ONWARD_OK;
 }

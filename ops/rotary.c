@@ -103,7 +103,7 @@ static onward_status rotary_run(const ow_args *a, void *state, onward_error *err
   const rotary_slots slots = rotary_slots_of(a->node);
   rotary_job j = {.x = a->in[0],
                   .out = a->out[0],
-                  .positions = slots.positions < a->in_count ? a->in[slots.positions] : NULL,
+                  .positions = ow_args_in(a, slots.positions),
                   .cos = a->in[slots.cos],
                   .sin = a->in[slots.sin],
                   .interleaved = ow_node_int(a->node, "interleaved", 0) != 0};

@@ -281,15 +281,8 @@ static const ow_attr_spec scan_9_attrs[] = {{"body", OW_ATTR_GRAPH, true},
                                             {"scan_output_directions", OW_ATTR_INTS, false},
                                             {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, to, min_in, min_out, spec, infer_fn, run_fn)                                                    \
-  {                                                                                                                   \
-    .domain = "", .name = op, .since = from, .until = to, .min_inputs = min_in, .max_inputs = OW_ANY_COUNT,           \
-    .min_outputs = min_out, .max_outputs = OW_ANY_COUNT, .attrs = spec, .flags = OW_OP_CONTAINERS, .infer = infer_fn, \
-    .dynamic = run_fn                                                                                                 \
-  }
-
 const ow_op ow_ops_scan[] = {
-    ROW("Scan", 8, 8, 0, 1, scan_8_attrs, infer_scan, run_scan),
-    ROW("Scan", 9, 0, 1, 1, scan_9_attrs, infer_scan, run_scan),
+    OW_BODY_ROW("Scan", 8, 8, 0, 1, scan_8_attrs, infer_scan, run_scan),
+    OW_BODY_ROW("Scan", 9, 0, 1, 1, scan_9_attrs, infer_scan, run_scan),
     {.name = NULL},
 };

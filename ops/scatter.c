@@ -198,7 +198,7 @@ static onward_status run_scatter_nd(const ow_args *a, void *state, onward_error 
 
 static onward_status run_tensor_scatter(const ow_args *a, void *state, onward_error *err) {
   (void)state;
-  const onward_tensor *update = a->in[1], *at = a->in_count > 2 ? a->in[2] : NULL, *out = a->out[0];
+  const onward_tensor *update = a->in[1], *at = ow_args_in(a, 2), *out = a->out[0];
   const int32_t axis = ow_axis(ow_node_int(a->node, "axis", -2), out->rank);
   const int64_t capacity = out->dims[axis], length = update->dims[axis], batch = out->dims[0];
   const bool circular = strcmp(ow_node_string(a->node, "mode", "linear"), "circular") == 0;

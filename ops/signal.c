@@ -4,8 +4,6 @@
 /* Longest transform and largest table, so that sizes from a file stay sane. */
 #define SIGNAL_MAX (INT64_C(1) << 28)
 
-static const onward_tensor *signal_in(const ow_args *a, size_t slot) { return slot < a->in_count ? a->in[slot] : NULL; }
-
 /* A scalar integer input as a dim: *given is false when it is left out, *d unknown when its data is. */
 static onward_status signal_infer_length(ow_infer *c, size_t slot, const char *what, bool *given, ow_dim *d) {
   size_t count = 0;
@@ -141,7 +139,7 @@ static onward_status dft_prepare(const ow_args *a, void *state, size_t *workspac
 
 static onward_status dft_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *x = a->in[0], *length = signal_in(a, 1);
+  const onward_tensor *x = a->in[0], *length = ow_args_in(a, 1);
   onward_tensor *y = a->out[0];
   const int32_t axis = dft_axis(a);
   const bool onesided = ow_node_int(a->node, "onesided", 0) != 0, inverse = ow_node_int(a->node, "inverse", 0) != 0;
@@ -215,7 +213,7 @@ static onward_status stft_prepare(const ow_args *a, void *state, size_t *workspa
 
 static onward_status stft_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
-  const onward_tensor *x = a->in[0], *window = signal_in(a, 2), *length = signal_in(a, 3);
+  const onward_tensor *x = a->in[0], *window = ow_args_in(a, 2), *length = ow_args_in(a, 3);
   onward_tensor *y = a->out[0];
   const int64_t n = window   ? window->dims[0]
                     : length ? ow_index_at(length, 0)

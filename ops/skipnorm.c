@@ -57,16 +57,11 @@ static onward_status skipnorm_prepare(const ow_args *a, void *state, size_t *wor
   return ONWARD_OK;
 }
 
-static const onward_tensor *skipnorm_in(const ow_args *a, size_t slot) {
-  return slot < a->in_count ? a->in[slot] : NULL;
-}
-static onward_tensor *skipnorm_out(const ow_args *a, size_t slot) { return slot < a->out_count ? a->out[slot] : NULL; }
-
 static void skipnorm_rows(const ow_args *a, const skipnorm_slots *slots, bool rms, float default_epsilon) {
   const onward_tensor *x = a->in[0], *skip = a->in[1], *scale = a->in[2];
-  const onward_tensor *shift = skipnorm_in(a, slots->shift), *addend = skipnorm_in(a, slots->addend);
-  onward_tensor *y = skipnorm_out(a, 0), *sum_out = skipnorm_out(a, slots->sum_out);
-  onward_tensor *mean_out = skipnorm_out(a, slots->mean_out), *inv_out = skipnorm_out(a, slots->inv_out);
+  const onward_tensor *shift = ow_args_in(a, slots->shift), *addend = ow_args_in(a, slots->addend);
+  onward_tensor *y = ow_args_out(a, 0), *sum_out = ow_args_out(a, slots->sum_out);
+  onward_tensor *mean_out = ow_args_out(a, slots->mean_out), *inv_out = ow_args_out(a, slots->inv_out);
   const int64_t n = x->dims[x->rank - 1], count = ow_count(x);
   const double epsilon = (double)ow_node_float(a->node, "epsilon", default_epsilon);
   int64_t strides[ONWARD_MAX_RANK], index[ONWARD_MAX_RANK] = {0}, skip_at = 0;

@@ -142,42 +142,15 @@ static const ow_attr_spec upper_attrs[] = {{"upper", OW_ATTR_INT, false}, {NULL,
 static const ow_attr_spec cumsum_attrs[] = {
     {"exclusive", OW_ATTR_INT, false}, {"reverse", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
+#define ROW(op, from, low, spec, infer_fn, list)                                                                     \
+  {                                                                                                                  \
+    .domain = "", .name = op, .since = from, .min_inputs = low, .max_inputs = 2, .min_outputs = 1, .max_outputs = 1, \
+    .attrs = spec, .infer = infer_fn, .inplace = same_place, .inplace_count = 1, .kernels = list                     \
+  }
+
 const ow_op ow_ops_trilu_cumsum[] = {
-    {.domain = "",
-     .name = "Trilu",
-     .since = 14,
-     .min_inputs = 1,
-     .max_inputs = 2,
-     .min_outputs = 1,
-     .max_outputs = 1,
-     .attrs = upper_attrs,
-     .infer = infer_trilu,
-     .inplace = same_place,
-     .inplace_count = 1,
-     .kernels = trilu_kernels},
-    {.domain = "",
-     .name = "CumSum",
-     .since = 11,
-     .min_inputs = 2,
-     .max_inputs = 2,
-     .min_outputs = 1,
-     .max_outputs = 1,
-     .attrs = cumsum_attrs,
-     .infer = infer_cumsum,
-     .inplace = same_place,
-     .inplace_count = 1,
-     .kernels = cumsum_kernels},
-    {.domain = "",
-     .name = "CumProd",
-     .since = 26,
-     .min_inputs = 2,
-     .max_inputs = 2,
-     .min_outputs = 1,
-     .max_outputs = 1,
-     .attrs = cumsum_attrs,
-     .infer = infer_cumsum,
-     .inplace = same_place,
-     .inplace_count = 1,
-     .kernels = cumprod_kernels},
+    ROW("Trilu", 14, 1, upper_attrs, infer_trilu, trilu_kernels),
+    ROW("CumSum", 11, 2, cumsum_attrs, infer_cumsum, cumsum_kernels),
+    ROW("CumProd", 26, 2, cumsum_attrs, infer_cumsum, cumprod_kernels),
     {.name = NULL},
 };

@@ -14,8 +14,8 @@ typedef uint8_t vb_memory __attribute__((vector_size(W), aligned(1), may_alias))
 
 static bool supports(const ow_args *a, ow_why *why) {
   ow_nbits s;
-  const onward_tensor *zeros = a->in_count > OW_NBITS_ZEROS ? a->in[OW_NBITS_ZEROS] : NULL;
-  const onward_tensor *bias = a->in_count > OW_NBITS_BIAS ? a->in[OW_NBITS_BIAS] : NULL;
+  const onward_tensor *zeros = ow_args_in(a, OW_NBITS_ZEROS);
+  const onward_tensor *bias = ow_args_in(a, OW_NBITS_BIAS);
   if (!ow_nbits_read(a->node, &s) || s.bits < 4)
     return ow_refuse(why, "%d bits", (int)s.bits);
   if (s.block < 32)
@@ -132,8 +132,8 @@ static void lay_out(const job *j, int64_t m) {
 
 static onward_status run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *zeros = a->in_count > OW_NBITS_ZEROS ? a->in[OW_NBITS_ZEROS] : NULL;
-  const onward_tensor *bias = a->in_count > OW_NBITS_BIAS ? a->in[OW_NBITS_BIAS] : NULL;
+  const onward_tensor *zeros = ow_args_in(a, OW_NBITS_ZEROS);
+  const onward_tensor *bias = ow_args_in(a, OW_NBITS_BIAS);
   job j = {.args = a,
            .weights = a->in[OW_NBITS_B]->data,
            .scales = a->in[OW_NBITS_SCALES]->data,
