@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/dtype.h"
+
 static bool is_integer(onward_dtype t) { return t == ONWARD_INT64 || t == ONWARD_INT32; }
 static bool is_float(onward_dtype t) { return t == ONWARD_FLOAT32 || t == ONWARD_FLOAT16 || t == ONWARD_BFLOAT16; }
 
@@ -96,15 +98,6 @@ onward_status ow_decoder_start(ow_decoder *d, int64_t capacity, onward_error *er
 
 /* ---- a step ------------------------------------------------------------------------------------------------------------------- */
 
-static void put(onward_dtype dtype, void *data, size_t at, int64_t value) {
-  if (dtype == ONWARD_INT64)
-    ((int64_t *)data)[at] = value;
-  else if (dtype == ONWARD_INT32)
-    ((int32_t *)data)[at] = (int32_t)value;
-  else
-    ((bool *)data)[at] = value != 0;
-}
-
 static onward_status fill(ow_decoder *d, ow_decode_input *in, const int64_t *ids, size_t rows, size_t length,
                           size_t held, onward_tensor *t, onward_error *err) {
   const size_t first = in->role == OW_ROLE_MASK ? 0 : held, columns = length - first;
@@ -115,11 +108,11 @@ static onward_status fill(ow_decoder *d, ow_decode_input *in, const int64_t *ids
       const int64_t id = ids[r * length + first + k];
       if (in->role == OW_ROLE_IDS && in->info.dtype == ONWARD_INT32 && (id < INT32_MIN || id > INT32_MAX))
         return ow_fail(err, ONWARD_INPUT, "token id %lld does not fit int32", (long long)id);
-      put(in->info.dtype, in->data, r * columns + k,
-          in->role == OW_ROLE_IDS         ? id
-          : in->role == OW_ROLE_MASK      ? 1
-          : in->role == OW_ROLE_POSITIONS ? (int64_t)(first + k)
-                                          : 0);
+      ow_set_i64(in->info.dtype, in->data, (int64_t)(r * columns + k),
+                 in->role == OW_ROLE_IDS         ? id
+                 : in->role == OW_ROLE_MASK      ? 1
+                 : in->role == OW_ROLE_POSITIONS ? (int64_t)(first + k)
+                                                 : 0);
     }
   *t = (onward_tensor){.dtype = in->info.dtype, .rank = 2, .dims = {(int64_t)rows, (int64_t)columns}, .data = in->data};
   return onward_tensor_bytes(t->dtype, t->rank, t->dims, &t->bytes, err);
