@@ -178,6 +178,7 @@ void ow_attention_read(const ow_args *a, ow_attention *t) {
                       .causal = ow_node_int(a->node, "causal", 0) != 0,
                       .keep_after = ow_node_int(a->node, "keep_after", 0) != 0,
                       .dead_zero = strcmp(ow_node_string(a->node, "dead_row", "nan"), "zero") == 0};
+  t->before = t->keys - t->queries;
   t->out =
       attention_view(a->out[0], ow_node_string(a->node, "out_order", "BHSD"), 0, t->heads, t->v_head_size, out_dims);
 }

@@ -1,5 +1,6 @@
 /* ONNX Runtime's Attention, whose input meets one matrix of query, key and value weights, and MultiHeadAttention, whose queries, keys
  * and values are given. Both first lay their operands out in double as [B, S, heads, D]. */
+#include "ops/attention_fast.h"
 #include "ops/sdpa.h"
 
 /* ---- masks: int32, where 0 hides. [B] lengths; [2B] ends and starts; [3B + 2] lengths first; [B, T]; [B, S, T]; [B, 1, M, M] */
@@ -421,8 +422,8 @@ static const ow_kernel att_reference = {
     .name = "contrib_attention_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = att_prepare, .run = att_run};
 static const ow_kernel mha_reference = {
     .name = "multi_head_attention_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = mha_prepare, .run = mha_run};
-static const ow_kernel *const att_kernels[] = {&att_reference, NULL};
-static const ow_kernel *const mha_kernels[] = {&mha_reference, NULL};
+static const ow_kernel *const att_kernels[] = {&ow_attention_fast, &att_reference, NULL};
+static const ow_kernel *const mha_kernels[] = {&ow_mha_fast, &mha_reference, NULL};
 static const ow_attr_spec att_attrs[] = {{"do_rotary", OW_ATTR_INT, false},
                                          {"mask_filter_value", OW_ATTR_FLOAT, false},
                                          {"num_heads", OW_ATTR_INT, true},

@@ -1,5 +1,6 @@
 /* ONNX Runtime's GroupQueryAttention: query [B, S, heads * D] with key and value [B, S, kv_heads * D], or all three packed in the
  * query; a past [B, kv_heads, P, D] whose valid length per row follows from seqlens_k; rotation of queries and keys inside. */
+#include "ops/attention_fast.h"
 #include "ops/sdpa.h"
 
 enum {
@@ -274,7 +275,7 @@ static onward_status gqa_run(const ow_args *a, void *state, onward_error *err) {
 
 static const ow_kernel gqa_reference = {
     .name = "gqa_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = gqa_prepare, .run = gqa_run};
-static const ow_kernel *const gqa_kernels[] = {&gqa_reference, NULL};
+static const ow_kernel *const gqa_kernels[] = {&ow_gqa_fast, &gqa_reference, NULL};
 static const ow_attr_spec gqa_attrs[] = {
     {"do_rotary", OW_ATTR_INT, false},         {"kv_num_heads", OW_ATTR_INT, true},
     {"local_window_size", OW_ATTR_INT, false}, {"num_heads", OW_ATTR_INT, true},

@@ -31,15 +31,13 @@ typedef struct state {
 
 typedef struct job {
   const state *s;
-  const float *q, *k, *v, *bias;
-  const uint8_t *keep;
-  float *out;
+  ow_attention_operands o;
   char *workspace;
 } job;
 
 /* One task's place in the operands. */
 typedef struct place {
-  const float *q, *k, *v, *bias;
+  const float *q, *k, *v, *bias, *sink;
   const uint8_t *keep;
   float *out;
   float *packed_k, *packed_v, *scores, *packed_q, *sums, *max, *total;
@@ -84,10 +82,10 @@ static void tile_scores(const state *s, const place *at, int64_t query, int64_t 
   (rows, NR, t->head_size, at->packed_q, at->packed_k + j * t->head_size, NR, at->scores + j, PITCH, false);
 }
 
-/* What lies between q k' and Softmax, for one row; returns the largest score, -inf when there is none. Keys from `visible` on
- * become -inf. */
-OW_INLINE float finish_scores(const bool plain, const ow_attention *t, float *x, int64_t keys, int64_t visible,
-                              const float *bias, const uint8_t *keep) {
+/* What lies between q k' and Softmax, for one row; returns the largest score, -inf when there is none. Keys before `first` and
+ * from `visible` on become -inf. */
+OW_INLINE float finish_scores(const bool plain, const ow_attention *t, float *x, int64_t keys, int64_t first,
+                              int64_t visible, const float *bias, const uint8_t *keep) {
   const vf scale = v_set(t->scale), nothing = v_set(-INFINITY), chosen = v_set(t->keep_value), cap = v_set(t->softcap);
   vf max = nothing;
   for (int64_t j = 0; j < keys; j += W) {
@@ -110,6 +108,8 @@ OW_INLINE float finish_scores(const bool plain, const ow_attention *t, float *x,
     }
     if (left < W)
       y = v_select(m, y, nothing);
+    if (first > j)
+      y = v_select(v_first(first - j), nothing, y);
     v_store(x + j, y);
     max = v_max(y, max);
   }
@@ -144,7 +144,7 @@ static void run_tile(const state *s, const place *at, int64_t row, int64_t query
   int64_t most = ow_attention_visible(t, query + rows - 1) - key0;
   most = most < keys ? most : keys;
   float *const sums = at->sums + row * width;
-  if (most <= 0) {
+  if (most <= 0 || key0 + most <= ow_attention_first(t, query)) {
     if (key0 == 0)
       memset(sums, 0, (size_t)(rows * width) * sizeof *sums);
     return;
@@ -158,8 +158,9 @@ static void run_tile(const state *s, const place *at, int64_t row, int64_t query
     visible = visible < most ? visible : most;
     const float *const bias = at->bias ? at->bias + (query + i) * t->bias.s + key0 * t->bias.d : NULL;
     const uint8_t *const keep = at->keep ? at->keep + (query + i) * t->keep.s + key0 * t->keep.d : NULL;
-    const float here = plain ? finish_scores(true, t, x, padded, visible, NULL, NULL)
-                             : finish_scores(false, t, x, padded, visible, bias, keep);
+    const int64_t hidden = ow_attention_first(t, query + i) - key0;
+    const float here = plain ? finish_scores(true, t, x, padded, hidden, visible, NULL, NULL)
+                             : finish_scores(false, t, x, padded, hidden, visible, bias, keep);
     const float before = at->max[row + i], max = here > before ? here : before;
     const float from = max > -INFINITY ? max : 0.0f; /* nothing but -inf so far: weights of 0 rather than NaN */
     const float sum = exp_row(x, padded, from);
@@ -186,9 +187,14 @@ static void write_row(const state *s, const place *at, int64_t row, int64_t quer
   const ow_attention *const t = &s->t;
   const float *const sums = at->sums + row * s->v_panels * NR;
   float *const out = at->out + query * t->out.s;
-  const float total = at->total[row];
+  float total = at->total[row], share = 1.0f;
+  if (at->sink) {
+    const float sink = ow_fast_scalar(at->sink), max = at->max[row], top = sink > max ? sink : max;
+    share = v_exp(v_set(max - top))[0];
+    total = total * share + v_exp(v_set(sink - top))[0];
+  }
   const bool dead = t->dead_zero && !(total > 0.0f);
-  const vf by = v_set(1.0f / total);
+  const vf by = v_set(share / total);
   for (int64_t d = 0; d < t->v_head_size; d += W) {
     const vf y = dead ? v_zero() : v_load(sums + d) * by;
     const vm m = v_first(t->v_head_size - d);
@@ -217,12 +223,13 @@ static void run_task(void *context, int64_t task, int thread) {
   const int64_t block = task % s->blocks, h = task / s->blocks % t->heads, b = task / s->blocks / t->heads;
   const int64_t kv = h / (t->heads / t->kv_heads);
   char *const own = j->workspace + (size_t)thread * s->thread_bytes;
-  const place at = {.q = j->q + t->q.offset + b * t->q.b + h * t->q.h,
-                    .k = j->k + t->k.offset + b * t->k.b + kv * t->k.h,
-                    .v = j->v + t->v.offset + b * t->v.b + kv * t->v.h,
-                    .bias = j->bias ? j->bias + b * t->bias.b + h * t->bias.h : NULL,
-                    .keep = j->keep ? j->keep + b * t->keep.b + h * t->keep.h : NULL,
-                    .out = j->out + b * t->out.b + h * t->out.h,
+  const place at = {.q = j->o.q + t->q.offset + b * t->q.b + h * t->q.h,
+                    .k = j->o.k + t->k.offset + b * t->k.b + kv * t->k.h,
+                    .v = j->o.v + t->v.offset + b * t->v.b + kv * t->v.h,
+                    .bias = j->o.bias ? j->o.bias + b * t->bias.b + h * t->bias.h : NULL,
+                    .keep = j->o.keep ? j->o.keep + b * t->keep.b + h * t->keep.h : NULL,
+                    .sink = j->o.sink ? j->o.sink + h : NULL,
+                    .out = j->o.out + b * t->out.b + h * t->out.h,
                     .packed_k = (float *)(void *)(own + s->k_at),
                     .packed_v = (float *)(void *)(own + s->v_at),
                     .scores = (float *)(void *)(own + s->scores_at),
@@ -268,11 +275,10 @@ static bool take(size_t *total, size_t *at, int64_t a, int64_t b) {
          ow_size_align(count, 64, &count) && ow_size_add(*total, count, total);
 }
 
-static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, onward_error *err) {
-  state *const s = memory;
+static bool plan(state *s, const ow_attention *given, int threads, size_t *workspace) {
   ow_attention *const t = &s->t;
-  ow_attention_read(a, t);
-  const int64_t most = BLOCK_TILES * MR, wanted = 4 * (int64_t)a->threads, heads = t->batch * t->heads;
+  *t = *given;
+  const int64_t most = BLOCK_TILES * MR, wanted = 4 * (int64_t)threads, heads = t->batch * t->heads;
   s->blocks = (t->queries + most - 1) / most;
   if (heads > 0 && heads * s->blocks < wanted)
     s->blocks = (wanted + heads - 1) / heads;
@@ -292,7 +298,38 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
                     take(&bytes, &s->scores_at, PITCH, MR) && take(&bytes, &s->q_at, t->head_size, MR) &&
                     take(&bytes, &s->out_at, width, s->tiles * MR) && take(&bytes, &s->row_at, 2, s->tiles * MR);
   s->thread_bytes = bytes;
-  if (!fits || !ow_size_mul(bytes, (size_t)(a->threads > 0 ? a->threads : 1), workspace))
+  return fits && ow_size_mul(bytes, (size_t)(threads > 0 ? threads : 1), workspace);
+}
+
+static void run_planned(const state *s, const ow_attention_operands *operands, void *workspace, int threads) {
+  const ow_attention *const t = &s->t;
+  job j = {.s = s, .o = *operands, .workspace = workspace};
+  const int64_t heads = t->batch * t->heads;
+  const double work =
+      (double)heads * (double)t->queries * (double)t->keys * (double)(t->head_size + t->v_head_size + 16);
+  if (heads > 0 && t->queries > 0 && t->v_head_size > 0)
+    ow_parallel(work < 5e5 ? 1 : threads, heads * s->blocks, run_task, &j);
+}
+
+static bool core_workspace(const ow_attention *t, int threads, size_t *bytes) {
+  state s;
+  return plan(&s, t, threads, bytes);
+}
+
+static void core_run(const ow_attention *t, const ow_attention_operands *operands, void *workspace, int threads) {
+  state s;
+  size_t bytes;
+  if (plan(&s, t, threads, &bytes)) /* it was for the workspace */
+    run_planned(&s, operands, workspace, threads);
+}
+
+extern const ow_attention_core OW_ISA_NAME(ow_attention_core);
+const ow_attention_core OW_ISA_NAME(ow_attention_core) = {OW_ISA_CPU, core_workspace, core_run};
+
+static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, onward_error *err) {
+  ow_attention t;
+  ow_attention_read(a, &t);
+  if (!plan(memory, &t, a->threads, workspace))
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "the workspace is too large");
   return ONWARD_OK;
 }
@@ -300,26 +337,17 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
 static onward_status run(const ow_args *a, void *memory, onward_error *err) {
   (void)err;
   const state *const s = memory;
-  const ow_attention *const t = &s->t;
   const onward_tensor *const bias = ow_fast_in(a, OW_ATTENTION_BIAS), *const keep = ow_fast_in(a, OW_ATTENTION_KEEP);
-  job j = {.s = s,
-           .q = a->in[OW_ATTENTION_Q]->data,
-           .k = a->in[OW_ATTENTION_K]->data,
-           .v = a->in[OW_ATTENTION_V]->data,
-           .bias = bias ? bias->data : NULL,
-           .keep = keep ? keep->data : NULL,
-           .out = a->out[0]->data,
-           .workspace = a->workspace};
-  const int64_t heads = t->batch * t->heads;
-  if (heads == 0 || t->queries == 0 || t->v_head_size == 0)
-    return ONWARD_OK;
-  if (t->keys == 0) {
+  const ow_attention_operands operands = {.q = a->in[OW_ATTENTION_Q]->data,
+                                          .k = a->in[OW_ATTENTION_K]->data,
+                                          .v = a->in[OW_ATTENTION_V]->data,
+                                          .bias = bias ? bias->data : NULL,
+                                          .keep = keep ? keep->data : NULL,
+                                          .out = a->out[0]->data};
+  if (s->t.keys == 0)
     memset(a->out[0]->data, 0, a->out[0]->bytes);
-    return ONWARD_OK;
-  }
-  const double work =
-      (double)heads * (double)t->queries * (double)t->keys * (double)(t->head_size + t->v_head_size + 16);
-  ow_parallel(work < 5e5 ? 1 : a->threads, heads * s->blocks, run_task, &j);
+  else
+    run_planned(s, &operands, a->workspace, a->threads);
   return ONWARD_OK;
 }
 

@@ -334,6 +334,44 @@ static void attention_cases(run_context *x) {
   run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:0x2x5x4 f:0x2x3x4 f:0x2x3x4");
 }
 
+static void contrib_attention_cases(run_context *x) {
+  static const char ms[] = "com.microsoft";
+  static const int shapes[][3] = {{1, 1, 4}, {3, 5, 8}, {17, 31, 16}, {40, 70, 33}}; /* queries, past, head size */
+  char inputs[256], attributes[96];
+  for (size_t i = 0; i < COUNT(shapes); i++) {
+    const int s = shapes[i][0], p = shapes[i][1], d = shapes[i][2], w = 2 * d;
+    for (int causal = 0; causal < 2; causal++) {
+      snprintf(attributes, sizeof attributes, "i:num_heads=2 i:unidirectional=%d", causal);
+      snprintf(inputs, sizeof inputs, "f:2x%dx6 f:6x%d:s! f:%d! - f:2x2x2x%dx%d", s, 3 * w, 3 * w, p, d);
+      run_check(x, &(run_case){ms, "Attention", 1, attributes, inputs, 2});
+      snprintf(inputs, sizeof inputs, "f:2x%dx%d f:2x%dx%d f:2x%dx%d f:%d - f:1x2x%dx%d f:2x2x%dx%d f:2x2x%dx%d", s, w,
+               s, w, s, w, 3 * w, s, s + p, p, d, p, d);
+      run_check(x, &(run_case){ms, "MultiHeadAttention", 1, attributes, inputs, 3});
+    }
+    run_checkf(x, ms, "Attention", 1, "i:num_heads=2 f:scale=0.3 f:mask_filter_value=-50",
+               "f:2x%dx6 f:6x%d:s! - i:2x%d", s, 3 * w, s);
+    run_checkf(x, ms, "MultiHeadAttention", 1, "i:num_heads=2", "f:2x%dx2x3x%d", s, d);
+    run_checkf(x, ms, "MultiHeadAttention", 1, "i:num_heads=2 f:mask_filter_value=-50",
+               "f:2x%dx%d f:2x%dx2x2x%d - - i:2x%d", s, w, p, d, p);
+    run_checkf(x, ms, "MultiHeadAttention", 1, "i:num_heads=2", "f:2x%dx%d f:2x2x%dx%d f:2x2x%dx%d", s, w, p, d, p, d);
+    static const char *const grouped[] = {"", "i:local_window_size=3", "f:softcap=0.7", "i:smooth_softmax=1"};
+    for (size_t g = 0; g < COUNT(grouped); g++) {
+      snprintf(attributes, sizeof attributes, "i:num_heads=4 i:kv_num_heads=2%s%s", g ? " " : "", grouped[g]);
+      snprintf(inputs, sizeof inputs, "f:2x%dx%d f:2x%dx%d f:2x%dx%d - - i:2:=%d,%d! i:1:=%d!", s, 4 * d, s, w, s, w,
+               s - 1, s - 1, s);
+      run_check(x, &(run_case){ms, "GroupQueryAttention", 1, attributes, inputs, 3});
+      snprintf(inputs, sizeof inputs, "f:2x%dx%d - - f:2x2x%dx%d f:2x2x%dx%d i:2:=%d,%d! i:1:=%d!", s, 8 * d, p, d, p,
+               d, s + p - 1, s + p - 1, s + p);
+      run_check(x, &(run_case){ms, "GroupQueryAttention", 1, attributes, inputs, 3});
+    }
+  }
+  static const char *const turned[] = {"i:num_heads=4 i:kv_num_heads=2 i:do_rotary=1",
+                                       "i:num_heads=4 i:kv_num_heads=2 i:do_rotary=1 i:rotary_interleaved=1"};
+  for (size_t g = 0; g < COUNT(turned); g++)
+    run_check(x, &(run_case){ms, "GroupQueryAttention", 1, turned[g],
+                             "f:2x1x128 - - f:2x2x6x16 f:2x2x6x16 i:2:=6,4! i:1:=7! f:9x8 f:9x8", 3});
+}
+
 void cases_all(run_context *x) {
   unary_cases(x);
   binary_cases(x);
@@ -346,6 +384,7 @@ void cases_all(run_context *x) {
   nbits_cases(x);
   conv_cases(x);
   attention_cases(x);
+  contrib_attention_cases(x);
 }
 
 /* ---- bench ----------------------------------------------------------------------------------------------------------------- */

@@ -138,6 +138,8 @@ static void fill(const run_case *c, onward_tensor *t, const char *kind, uint64_t
       ((uint8_t *)t->data)[i] = kind[0] == 'o' ? 0 : kind[0] == 'w' ? 1 : next_random(seed) % 3 != 0;
     } else if (t->dtype == ONWARD_UINT8) {
       ((uint8_t *)t->data)[i] = (uint8_t)next_random(seed);
+    } else if (t->dtype == ONWARD_INT32) {
+      ow_set_i64(ONWARD_INT32, t->data, i, next_random(seed) % 3 != 0);
     } else if (t->dtype == ONWARD_INT64) {
       const int64_t x = (int64_t)(next_random(seed) % 2000) - 1000;
       memcpy((char *)t->data + i * 8, &x, 8);
@@ -156,6 +158,7 @@ static void add_input(built *b, const run_case *c, char *word, uint64_t *seed, o
   onward_tensor *const t = &b->tensors[slot];
   t->dtype = word[0] == 'f'   ? ONWARD_FLOAT32
              : word[0] == 'b' ? ONWARD_BOOL
+             : word[0] == 'i' ? ONWARD_INT32
              : word[0] == 'u' ? ONWARD_UINT8
                               : ONWARD_INT64;
   const size_t length = strlen(word);

@@ -4,11 +4,11 @@
 
 #include "graph/op.h"
 
-#define RUN_INPUTS 8
+#define RUN_INPUTS 12
 #define RUN_OUTPUTS 4
 
 /* An operator and its inputs in words, separated by spaces.
- *   inputs      "f:2x3:n!"  type (f float32, b bool, l int64, u uint8), dims ("s" for a scalar, 0 allowed), values, "!" for a constant
+ *   inputs      "f:2x3:n!"  type (f float32, b bool, i int32 of 0 and 1, l int64, u uint8), dims ("s" for a scalar, 0 allowed), values, "!" for a constant
  *               "l:2:=1,-1" whole numbers as written                "-" left out
  *               values of f: n normal, s small (divided by the root of the largest dim),
  *               t thousandths, x with NaN, infinities, -0, denormals and
