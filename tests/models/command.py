@@ -78,7 +78,7 @@ class Command:
         """Missing inputs and shapes: the command line that is printed works."""
         # What the inputs' names do not say: that a sound needs hundreds of samples, and the size of a head.
         unguessable = {"wav2vec2_ctc_ts17", "llama_genai_fp32", "qwen2_genai_int4"}
-        for model in sorted(d for d in os.listdir(HERE) if os.path.isdir(os.path.join(HERE, d)) and not d.startswith("__") and d not in unguessable):
+        for model in sorted(d for d in os.listdir(HERE) if os.path.exists(os.path.join(HERE, d, "model.onnx")) and d not in unguessable):
             path = os.path.join(HERE, model)
             name = f"suggestion run {model}"
             code, _, err = self.call("run", path)
