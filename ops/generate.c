@@ -70,10 +70,11 @@ static onward_status run_constant_of_shape(const ow_args *a, void *state, onward
 static onward_status count_range(ow_infer *c, onward_dtype dtype, int64_t *count) {
   const void *start = c->data[0]->data, *limit = c->data[1]->data, *delta = c->data[2]->data;
   if (ow_is_float(dtype)) {
-    const double step = ow_get_f64(dtype, delta, 0);
-    const double n = ceil((ow_get_f64(dtype, limit, 0) - ow_get_f64(dtype, start, 0)) / step);
+    const double from = ow_get_f64(dtype, start, 0), to = ow_get_f64(dtype, limit, 0),
+                 step = ow_get_f64(dtype, delta, 0);
+    const double n = ceil((to - from) / step);
     if (step == 0 || isnan(n))
-      return ow_infer_fail(c, ONWARD_DATA, "a step of %g", step);
+      return ow_infer_fail(c, ONWARD_DATA, "from %g to %g by a step of %g", from, to, step);
     if (n >= 0x1p62)
       return ow_infer_fail(c, ONWARD_LIMIT, "%g elements", n);
     *count = n > 0 ? (int64_t)n : 0;
