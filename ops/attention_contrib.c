@@ -1,5 +1,7 @@
 /* ONNX Runtime's Attention, whose input meets one matrix of query, key and value weights, and MultiHeadAttention, whose queries, keys
  * and values are given. Both first lay their operands out in double as [B, S, heads, D]. */
+#include <float.h>
+
 #include "ops/attention_fast.h"
 #include "ops/sdpa.h"
 
@@ -27,9 +29,10 @@ static bool contrib_hidden(const contrib_bias *c, int64_t b, int64_t i, int64_t 
 
 static double contrib_bias_of(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_t t) {
   const contrib_bias *const c = s->context;
-  if (c->causal && t > c->past + i)
-    return -INFINITY;
-  double bias = c->mask && contrib_hidden(c, b, i, t) ? c->filter : 0.0;
+  /* the lowest float, not -infinity: a query whose own keys are all biased away looks at the later ones rather than be NaN */
+  double bias = c->causal && t > c->past + i            ? -(double)FLT_MAX
+                : c->mask && contrib_hidden(c, b, i, t) ? c->filter
+                                                        : 0.0;
   if (c->added) {
     const int64_t *const d = c->added->dims, row = (d[0] == 1 ? 0 : b) * d[1] + (d[1] == 1 ? 0 : h);
     bias += ow_load(c->added->dtype, c->added->data, (row * d[2] + i) * d[3] + t);
@@ -163,6 +166,7 @@ static ow_sdpa att_job(const ow_args *a, const onward_tensor *qkv, int64_t width
   ow_sdpa s = {.batch = x->dims[0],
                .scale = contrib_scale(a->node, widths[0] / heads),
                .keys = length + (past ? past->dims[3] : 0),
+               .dead_nan = true,
                .bias = contrib_bias_of};
   ow_heads *const parts[3] = {&s.q, &s.k, &s.v};
   int64_t offset = 0;
@@ -245,7 +249,7 @@ static ow_sdpa mha_job(const ow_args *a) {
   const onward_tensor *q = a->in[MHA_Q], *k = ow_args_in(a, MHA_K), *v = ow_args_in(a, MHA_V);
   const onward_tensor *past = ow_args_in(a, MHA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = q->dims[1];
-  ow_sdpa s = {.batch = q->dims[0], .bias = contrib_bias_of};
+  ow_sdpa s = {.batch = q->dims[0], .dead_nan = true, .bias = contrib_bias_of};
   if (q->rank == 5) {
     const int64_t size = q->dims[4], row = heads * 3 * size;
     s.q = (ow_heads){q, heads, length, size, 0, length * row, 3 * size, row};

@@ -238,6 +238,7 @@ static void gqa_read(const ow_args *a, ow_mha *h) {
                 .bias = contrib_in(a, GQA_SCORES),
                 .softcap = ow_node_float(a->node, "softcap", 0.0f),
                 .causal = true,
+                .dead_zero = true,
                 .smooth = ow_node_int(a->node, "smooth_softmax", 0) > 0,
                 .sink = contrib_in(a, GQA_SINK),
                 .lengths = a->in[GQA_LENGTHS],

@@ -155,6 +155,7 @@ static gqa_job gqa_job_of(const ow_args *a) {
                      .v = {v ? v : q, kv, length, size, v ? 0 : (heads + kv) * size,
                            length * (v ? kv * size : q->dims[2]), size, v ? kv * size : q->dims[2]},
                      .batch = q->dims[0],
+                     .dead_zero = true,
                      .scale = scale > 0.0f || scale < 0.0f ? (double)scale : 1.0 / sqrt((double)size),
                      .softcap = (double)ow_node_float(a->node, "softcap", 0.0f),
                      .smooth = ow_node_int(a->node, "smooth_softmax", 0) > 0 || ow_args_in(a, GQA_SINK),

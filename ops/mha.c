@@ -22,7 +22,9 @@ static bool kv_copied(const ow_mha *h, const ow_mha_rows *rows, bool turns) {
 }
 static bool kv_in_present(const onward_tensor *present) { return present && is_f32(present); }
 
-static bool bias_made(const ow_mha *h) { return h->mask || (h->bias && !is_f32(h->bias)); }
+static bool bias_made(const ow_mha *h) {
+  return h->mask || (h->bias && (!is_f32(h->bias) || (h->causal && !h->lengths)));
+}
 
 /* Extents of the mask that is made: batch, heads, queries. */
 static void bias_extents(const ow_mha *h, int64_t by[3]) {
@@ -45,8 +47,8 @@ static ow_attention heads_attention(const ow_mha *h) {
                     .scale = h->scale,
                     .softcap = h->softcap,
                     .keep_value = -INFINITY,
-                    .causal = h->causal && !h->mask,
-                    .dead_zero = true,
+                    .causal = h->causal && (h->lengths || !bias_made(h)),
+                    .dead_zero = h->dead_zero,
                     .before = h->past,
                     .window = h->window};
   t.out = (ow_attention_view){0, h->queries * h->heads * h->v_size, h->v_size, h->heads * h->v_size, 1};
@@ -221,7 +223,7 @@ static void heads_bias(const ow_mha *h, float *to) {
       for (int64_t s = 0; s < by[2]; s++)
         for (int64_t t = 0; t < keys; t++) {
           float v = h->mask && !mask_keeps(h, b, s, t, keys) ? h->mask_value : 0.0f;
-          if (h->mask && h->causal && t > h->past + s)
+          if (h->causal && !h->lengths && t > h->past + s)
             v = -FLT_MAX;
           if (h->bias)
             v += (float)ow_load(h->bias->dtype, h->bias->data,

@@ -26,6 +26,7 @@ typedef struct ow_mha {
   const onward_tensor *bias; /* [batch|1, heads|1, queries, keys]; NULL: none */
   float mask_value, scale, softcap;
   bool causal, smooth;
+  bool dead_zero;               /* a query without a weight gets zeros, not NaN */
   int64_t window;               /* 0: all */
   const onward_tensor *sink;    /* [heads] */
   const onward_tensor *lengths; /* int32, keys of each batch but one: of GroupQueryAttention; NULL: past + fresh each */

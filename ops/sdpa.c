@@ -50,11 +50,12 @@ static void one_query(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, double 
   show(s, 1, row, keys, scores);
   double largest = -INFINITY, total = 0.0;
   for (int64_t t = 0; t < keys; t++) {
-    scores[t] += s->bias ? s->bias(s, b, h, i, t) : 0.0;
+    if (s->bias) /* in float, where a large bias swallows the score */
+      scores[t] = (double)(float)(scores[t] + s->bias(s, b, h, i, t));
     largest = scores[t] > largest || isnan(scores[t]) ? scores[t] : largest;
   }
   show(s, 2, row, keys, scores);
-  const bool blind = isinf(largest) && largest < 0.0;
+  bool blind = isinf(largest) && largest < 0.0 && !s->dead_nan;
   if (s->smooth && !blind) {
     const double sink = s->sink ? ow_load(s->sink->dtype, s->sink->data, h) : 0.0;
     largest = sink > largest ? sink : largest;
@@ -64,6 +65,7 @@ static void one_query(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, double 
     scores[t] = blind ? 0.0 : exp(scores[t] - largest);
     total += scores[t];
   }
+  blind = blind || (s->dead_zero && isnan(total));
   memset(sums, 0, (size_t)s->v.size * sizeof *sums);
   for (int64_t t = 0; t < keys; t++) {
     scores[t] = blind ? 0.0 : scores[t] / total;

@@ -26,6 +26,8 @@ struct ow_sdpa {
   int64_t batch, keys;        /* keys: the most that any row has, past included */
   double scale, softcap;      /* softcap 0: none */
   bool smooth;                /* the softmax has one more term, exp of a sink */
+  bool dead_nan;              /* a query that sees no key gets NaN, as from any Softmax, not zeros */
+  bool dead_zero;             /* a query with a NaN among its scores gets zeros too */
   const onward_tensor *sink;  /* one per head; NULL: 0 */
   /* How many rows of the past come first, and how many keys there are in all; NULL: all of the past, keys. */
   void (*span)(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total);
@@ -36,7 +38,7 @@ struct ow_sdpa {
 
 /* Workspace of one run; false on overflow. */
 bool ow_sdpa_workspace(int64_t keys, int64_t v_size, int threads, size_t *bytes);
-/* Fills out and shown. A query that sees no key gets zeros. */
+/* Fills out and shown. */
 void ow_sdpa_run(const ow_sdpa *s, int threads);
 /* Past and new rows, one after the other, into `to`; rows of `to` past the total keep what the past buffer has there, or zero. */
 void ow_sdpa_join(const ow_sdpa *s, const ow_heads *to, const ow_heads *fresh, const ow_heads *past);
