@@ -1,4 +1,5 @@
 /* Loading with shapes inferred and passes run, and every form of dump. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "fuzz/fuzzed_model.h"
@@ -22,8 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     options.optimized = i % 2 != 0;
     options.explain_fusion = i == 1;
     size_t length = 0;
-    if (onward_model_dump(model, &options, count, &length, &err) != ONWARD_OK || length == 0)
+    const onward_status status = onward_model_dump(model, &options, count, &length, &err);
+    if (status != ONWARD_OK || length == 0) {
+      fprintf(stderr, "dump %d: %s, %zu bytes\n", i, status ? err.message : "ok", length);
       abort();
+    }
   }
   onward_model_free(model);
   return 0;

@@ -16,8 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!registry && (!(registry = ow_registry_create(a)) || ow_ops_register(registry, &err) != ONWARD_OK))
     abort();
   const ow_load_options options = {.allocator = a,
-                                   .limits = {.struct_size = sizeof(onward_limits),
-                                              .file_bytes = 1 << 20,
+                                   .limits = {.file_bytes = 1 << 20,
                                               .metadata_bytes = 8 << 20,
                                               .depth = 8,
                                               .nodes = 1000,

@@ -7,8 +7,7 @@
 #include <unistd.h>
 
 onward_limits fuzzed_limits(void) {
-  return (onward_limits){.struct_size = sizeof(onward_limits),
-                         .file_bytes = 1 << 20,
+  return (onward_limits){.file_bytes = 1 << 20,
                          .metadata_bytes = 16 << 20,
                          .depth = 8,
                          .nodes = 500,
