@@ -328,13 +328,16 @@ onward_status ow_segment_build(ow_plan *plan, ow_segment *segment, ow_arena *are
   return ONWARD_OK;
 }
 
+/* A plan of empty tensors has no memory. */
+static void *place_at(void *memory, size_t offset) { return memory ? (char *)memory + offset : NULL; }
+
 void ow_plan_place(ow_plan *plan, ow_segment *segment, void *memory) {
   for (size_t k = 0; k < segment->item_count; k++)
     if (segment->item_value[k] != OW_NO_ALIAS)
-      plan->tensors[segment->item_value[k]].data = (char *)memory + segment->items[k].offset;
+      plan->tensors[segment->item_value[k]].data = place_at(memory, segment->items[k].offset);
   for (size_t s = 0; s < segment->step_count; s++) {
     ow_step *const step = &segment->steps[s];
     step->args.workspace =
-        step->workspace_item == OW_NO_ALIAS ? NULL : (char *)memory + segment->items[step->workspace_item].offset;
+        step->workspace_item == OW_NO_ALIAS ? NULL : place_at(memory, segment->items[step->workspace_item].offset);
   }
 }

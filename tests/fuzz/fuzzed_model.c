@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 onward_limits fuzzed_limits(void) {
-  return (onward_limits){.file_bytes = 1 << 20,
+  return (onward_limits){.deadline_ms = 2000,
+                         .file_bytes = 1 << 20,
                          .metadata_bytes = 16 << 20,
                          .depth = 8,
                          .nodes = 500,
