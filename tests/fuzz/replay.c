@@ -1,5 +1,5 @@
-/* Runs a fuzz target without libFuzzer: replay [-changes=N] FILE|FOLDER...  gives it each file as it is, cut short, and with N
- * seeded changes. */
+/* Runs a fuzz target without libFuzzer: replay [-changes=N] [-random=N] [-seed=N] FILE|FOLDER...  gives it each file as it is, cut
+ * short, and with N seeded changes; and N times 160 random bytes. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -70,12 +70,30 @@ static int replay(const char *path, unsigned changes) {
   return 0;
 }
 
+static void give_random(unsigned long count) {
+  uint64_t x = UINT64_C(88172645463325252) + state * UINT64_C(2654435761);
+  for (unsigned long i = 0; i < count; i++) {
+    uint8_t bytes[160];
+    for (size_t j = 0; j < sizeof bytes; j += sizeof x) {
+      x ^= x << 13;
+      x ^= x >> 7;
+      x ^= x << 17;
+      memcpy(bytes + j, &x, sizeof x);
+    }
+    give(bytes, sizeof bytes);
+  }
+}
+
 int main(int argc, char **argv) {
   unsigned changes = 0;
+  unsigned long count;
   int failed = 0;
-  for (int i = 1; i < argc; i++)
-    if (sscanf(argv[i], "-changes=%u", &changes) != 1)
+  for (int i = 1; i < argc; i++) {
+    if (sscanf(argv[i], "-random=%lu", &count) == 1)
+      give_random(count);
+    else if (sscanf(argv[i], "-seed=%u", &state) != 1 && sscanf(argv[i], "-changes=%u", &changes) != 1)
       failed |= replay(argv[i], changes);
+  }
   printf("%lu inputs\n", inputs);
   return failed || inputs == 0;
 }
