@@ -62,6 +62,7 @@ static onward_status merge_all(const ow_token_model *m, const ow_ids *ids, ow_id
     offer(m, &h, s, i);
   while (h.count > 0 && !h.failed) {
     const merge top = heap_take(&h);
+    out->work++;
     const int64_t next = s[top.at].after;
     if (s[top.at].id < 0 || next < 0)
       continue;
@@ -92,7 +93,7 @@ static onward_status bpe(const ow_token_model *m, const char *text, size_t lengt
   ow_ids ids = {0};
   ow_bytes part = {0};
   bool unknown = false; /* one is due */
-  for (size_t at = 0, n; at < length; at += n) {
+  for (size_t at = 0, n; at < length; at += n, out->work++) {
     (void)ow_char_at(text + at, &n);
     part.length = 0;
     if (at > 0)
@@ -164,8 +165,12 @@ onward_status ow_bpe_read(ow_token_model *m, const ow_node *node, onward_error *
     const size_t right_length = strlen(right), prefix = strlen(m->prefix);
     joined.length = 0;
     ow_bytes_add(&joined, left, left_length);
-    if (right_length > prefix)
-      ow_bytes_add(&joined, right + prefix, right_length - prefix);
+    if (right_length < prefix) {
+      s = ow_fail(err, ONWARD_FORMAT, "model.merges[%u]: '%.40s' is shorter than continuing_subword_prefix", rank,
+                  right);
+      break;
+    }
+    ow_bytes_add(&joined, right + prefix, right_length - prefix);
     const int64_t a = ow_token_find(m, left, left_length), b = ow_token_find(m, right, right_length);
     const int64_t c = joined.data ? ow_token_find(m, joined.data, joined.length) : -1;
     if (a < 0 || b < 0 || c < 0)

@@ -32,9 +32,11 @@ static onward_status unigram(const ow_token_model *m, const char *text, size_t l
   for (size_t at = 0, n; at < length; at += n) {
     (void)ow_char_at(text + at, &n);
     bool single = false;
+    out->work++;
     uint32_t node = 0;
     int64_t id;
     for (size_t i = at; i < length && ow_trie_step(&m->trie, &node, (unsigned char)text[i], &id); i++) {
+      out->work++;
       if (id < 0)
         continue;
       best_path *const b = &best[i + 1];

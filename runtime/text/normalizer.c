@@ -73,6 +73,35 @@ RUN(replace) {
   return s ? s : one(out, start, first);
 }
 
+RUN(nmt) {
+  (void)step, (void)err;
+  const size_t start = out->text.length;
+  for (size_t i = 0, n; i < length; i += n) {
+    const uint32_t c = ow_char_at(text + i, &n);
+    if ((c >= 1 && c <= 8) || c == 11 || (c >= 14 && c <= 31) || c == 0x7F || c == 0x8F || c == 0x9F)
+      continue;
+    const bool blank = c == 9 || c == 10 || c == 12 || c == 13 || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
+                       c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+    ow_bytes_add(&out->text, blank ? " " : text + i, blank ? 1 : n);
+  }
+  return one(out, start, first);
+}
+
+RUN(precompiled) {
+  (void)err;
+  const size_t start = out->text.length;
+  ow_charsmap_run(step->map, text, length, &out->text);
+  return one(out, start, first);
+}
+
+RUN(byte_level) {
+  (void)step, (void)err;
+  const size_t start = out->text.length;
+  for (size_t i = 0; i < length; i++)
+    ow_bytes_char(&out->text, ow_byte_char((unsigned char)text[i]));
+  return one(out, start, first);
+}
+
 /* a: clean_text, b: handle_chinese_chars, c: strip_accents, d: lowercase */
 RUN(bert) {
   (void)err;
@@ -157,6 +186,20 @@ onward_status ow_steps_read_normalizer(ow_steps *steps, const ow_node *node, onw
     OW_TRY(ow_node_keys(node, "type,pattern,content", err));
     OW_TRY(ow_node_text(node, "content", &s->content, err));
     return ow_pattern_read(node, &s->pattern, err);
+  }
+  if (strcmp(type, "Nmt") == 0)
+    return s->run = nmt, ow_node_keys(node, "type", err);
+  if (strcmp(type, "ByteLevel") == 0)
+    return s->run = byte_level, ow_node_keys(node, "type", err);
+  if (strcmp(type, "Precompiled") == 0) {
+    const char *base64 = NULL;
+    s->run = precompiled;
+    OW_TRY(ow_node_keys(node, "type,precompiled_charsmap", err));
+    OW_TRY(ow_node_text(node, "precompiled_charsmap", &base64, err));
+    const ow_node map = ow_node_get(node, "precompiled_charsmap");
+    if (!base64 || !base64[0])
+      return ow_fail(err, ONWARD_FORMAT, "%s: want base64", map.path);
+    return ow_charsmap_read(base64, map.path, &s->map, err);
   }
   if (strcmp(type, "BertNormalizer") == 0) {
     s->run = bert;

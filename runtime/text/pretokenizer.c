@@ -13,7 +13,6 @@ RUN(split) {
   const onward_status s = ow_pattern_find(&step->pattern, text, length, &found, err);
   const size_t base = out->text.length;
   ow_bytes_add(&out->text, text, length);
-  bool before = false;
   size_t start = 0;
   for (size_t i = 0; i < found.count && !s; i++) {
     const ow_stretch f = found.items[i];
@@ -31,14 +30,10 @@ RUN(split) {
         ow_pieces_add(out, (ow_piece){base + start, f.end - start, -1, first && start == 0});
       start = f.end;
     }
-    before = match;
   }
-  (void)before;
   ow_free(&ow_allocator_default, found.items);
   return s;
 }
-
-static bool is_bert_punctuation(uint32_t c) { return ow_char_punctuation(c); }
 
 /* \w+|[^\w\s]+ */
 RUN(words) {
@@ -61,7 +56,7 @@ RUN(words) {
   return ONWARD_OK;
 }
 
-/* a: a blank before each piece */
+/* A blank before each piece. */
 RUN(prefix_space) {
   (void)step, (void)err;
   const size_t start = out->text.length;
@@ -91,6 +86,24 @@ RUN(metaspace) {
   for (size_t i = 0; i < length; i++)
     ow_bytes_add(&out->text, text[i] == ' ' ? step->content : text + i, text[i] == ' ' ? n : 1);
   ow_pieces_add(out, (ow_piece){start, out->text.length - start, -1, first});
+  return ONWARD_OK;
+}
+
+RUN(fixed_length) {
+  (void)err;
+  const size_t base = out->text.length;
+  int64_t chars = 0;
+  size_t start = 0;
+  ow_bytes_add(&out->text, text, length);
+  for (size_t i = 0, n; i < length; i += n) {
+    if (chars == step->size) {
+      ow_pieces_add(out, (ow_piece){base + start, i - start, -1, first && start == 0});
+      start = i, chars = 0;
+    }
+    (void)ow_char_at(text + i, &n);
+    chars++;
+  }
+  ow_pieces_add(out, (ow_piece){base + start, length - start, -1, first && start == 0});
   return ONWARD_OK;
 }
 
@@ -142,7 +155,8 @@ static onward_status read_metaspace(ow_steps *steps, const ow_node *node, onward
   OW_TRY(ow_node_text(node, "prepend_scheme", &scheme, err));
   OW_TRY(ow_node_bool(node, "add_prefix_space", &prefix, err));
   OW_TRY(ow_node_bool(node, "split", &parts, err));
-  if (!scheme)
+  OW_TRY(ow_node_one_char(node, "replacement", replacement, err));
+  if (!scheme || (strcmp(scheme, "first") == 0 && !prefix))
     scheme = prefix ? "always" : "never";
   if (strcmp(scheme, "always") != 0 && strcmp(scheme, "first") != 0 && strcmp(scheme, "never") != 0)
     return ow_node_unknown(node, "prepend_scheme", scheme, err);
@@ -188,10 +202,10 @@ onward_status ow_steps_read_pre_tokenizer(ow_steps *steps, const ow_node *node, 
     s->pattern.is = ow_char_space;
     OW_TRY(ow_node_keys(node, "type", err));
     OW_TRY(new_step(steps, node, &s, err));
-    return s->pattern.is = is_bert_punctuation, s->behavior = ISOLATED, ONWARD_OK;
+    return s->pattern.is = ow_char_punctuation, s->behavior = ISOLATED, ONWARD_OK;
   }
   if (strcmp(type, "Punctuation") == 0) {
-    s->pattern.is = is_bert_punctuation;
+    s->pattern.is = ow_char_punctuation;
     s->behavior = ISOLATED;
     OW_TRY(ow_node_keys(node, "type,behavior", err));
     return read_behavior(node, &s->behavior, err);
@@ -207,6 +221,22 @@ onward_status ow_steps_read_pre_tokenizer(ow_steps *steps, const ow_node *node, 
     OW_TRY(read_behavior(node, &s->behavior, err));
     OW_TRY(ow_node_bool(node, "invert", &s->c, err));
     return ow_pattern_read(node, &s->pattern, err);
+  }
+  if (strcmp(type, "CharDelimiterSplit") == 0) {
+    OW_TRY(ow_node_keys(node, "type,delimiter", err));
+    OW_TRY(ow_node_text(node, "delimiter", &s->pattern.literal, err));
+    return ow_node_one_char(node, "delimiter", s->pattern.literal, err);
+  }
+  if (strcmp(type, "UnicodeScripts") == 0) {
+    s->c = true; /* what no script has is left out */
+    OW_TRY(ow_node_keys(node, "type", err));
+    return ow_pattern_compile_scripts(node->path, &s->pattern, err);
+  }
+  if (strcmp(type, "FixedLength") == 0) {
+    s->run = fixed_length;
+    s->size = 5;
+    OW_TRY(ow_node_keys(node, "type,length", err));
+    return ow_node_integer(node, "length", 1, INT32_MAX, &s->size, err);
   }
   return ow_node_unknown(node, "type", type, err);
 }

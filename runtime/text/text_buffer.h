@@ -32,6 +32,7 @@ typedef struct ow_pieces {
   ow_piece *items;
   size_t count, capacity;
   bool failed;
+  uint64_t work; /* steps taken, for tests of linear time */
 } ow_pieces;
 
 void ow_pieces_add(ow_pieces *p, ow_piece piece); /* the bytes are in p->text already */
@@ -45,6 +46,7 @@ typedef struct ow_ids {
   int64_t *items;
   size_t count, capacity;
   bool failed;
+  uint64_t work; /* steps taken, for tests of linear time */
 } ow_ids;
 
 void ow_ids_add(ow_ids *ids, int64_t id);

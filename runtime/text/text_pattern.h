@@ -23,10 +23,12 @@ typedef struct ow_stretches {
 } ow_stretches;
 
 onward_status ow_pattern_compile(const char *expression, const char *path, ow_pattern *pattern, onward_error *err);
-/* {"String": ...} or {"Regex": ...} under node.pattern; the literal is borrowed from the tree until ow_pattern_own. */
+onward_status ow_pattern_compile_scripts(const char *path, ow_pattern *pattern,
+                                         onward_error *err); /* ow_pattern_scripts */
+/* {"String": ...} or {"Regex": ...} under node.pattern; the literal is borrowed from the tree. */
 onward_status ow_pattern_read(const ow_node *node, ow_pattern *pattern, onward_error *err);
 void ow_pattern_free(ow_pattern *pattern);
-/* The whole text as stretches, in order. Errors: LIMIT when the expression takes too many steps; MEMORY. */
+/* The whole text as stretches, in order; matches may be empty. Errors: LIMIT when the expression takes too many steps; MEMORY. */
 onward_status ow_pattern_find(const ow_pattern *pattern, const char *text, size_t length, ow_stretches *out,
                               onward_error *err);
 

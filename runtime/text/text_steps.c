@@ -1,8 +1,10 @@
 #include "text/text_steps.h"
 
 void ow_steps_free(ow_steps *steps) {
-  for (size_t i = 0; i < steps->count; i++)
+  for (size_t i = 0; i < steps->count; i++) {
     ow_pattern_free(&steps->items[i].pattern);
+    ow_charsmap_free(steps->items[i].map);
+  }
   steps->count = 0;
 }
 
@@ -11,6 +13,7 @@ onward_status ow_steps_run(const ow_steps *steps, ow_pieces *pieces, onward_erro
   onward_status s = ONWARD_OK;
   for (size_t k = 0; k < steps->count && !s; k++) {
     ow_pieces_clear(&next);
+    next.work += pieces->count;
     for (size_t i = 0; i < pieces->count && !s; i++) {
       const ow_piece p = pieces->items[i];
       if (p.id >= 0) {
@@ -26,6 +29,7 @@ onward_status ow_steps_run(const ow_steps *steps, ow_pieces *pieces, onward_erro
     *pieces = next;
     next = other;
   }
+  pieces->work += next.work;
   ow_pieces_free(&next);
   return s;
 }

@@ -2,6 +2,7 @@
 #ifndef OW_TEXT_TEXT_STEPS_H
 #define OW_TEXT_TEXT_STEPS_H
 
+#include "text/charsmap.h"
 #include "text/text_pattern.h"
 
 enum { OW_STEPS_MAX = 64 };
@@ -12,6 +13,8 @@ struct ow_step {
                        onward_error *err);
   ow_pattern pattern;
   const char *content; /* of the tree, which lives as long as the steps */
+  ow_charsmap *map;
+  int64_t size;
   int behavior;
   bool a, b, c, d;
 };

@@ -141,11 +141,62 @@ RUN(replace) {
   return ONWARD_OK;
 }
 
-/* flag: blanks before punctuation and English endings go */
+/* Blanks before punctuation and English endings go. *spare is used on the way. */
+static onward_status tidy(ow_bytes *text, ow_bytes *spare, onward_error *err) {
+  static const char *const pairs[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                         {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                         {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+    spare->length = 0;
+    OW_TRY(put_replaced(&(ow_pattern){.literal = pairs[k][0]}, pairs[k][1], text->data ? text->data : "", text->length,
+                        spare, err));
+    const ow_bytes other = *text;
+    *text = *spare;
+    *spare = other;
+  }
+  return ONWARD_OK;
+}
+
+/* content: what ends a word becomes a blank, nothing in the last token */
+RUN(bpe) {
+  for (size_t i = 0; i < in->count; i++) {
+    const size_t start = out->text.length;
+    OW_TRY(put_replaced(&d->pattern, i + 1 < in->count ? " " : "", ow_piece_text(in, i), in->items[i].length,
+                        &out->text, err));
+    end(out, start);
+  }
+  return ONWARD_OK;
+}
+
+/* Tokens that stand twice count once, pattern (the blank of the alignment) goes; flag: tidy, and content becomes a blank */
+RUN(ctc) {
+  ow_bytes now = {0}, next = {0};
+  onward_status s = ONWARD_OK;
+  for (size_t i = 0; i < in->count && !s; i++) {
+    const char *const t = ow_piece_text(in, i);
+    const size_t length = in->items[i].length, start = out->text.length;
+    if (i > 0 && in->items[i - 1].length == length && memcmp(ow_piece_text(in, i - 1), t, length) == 0)
+      continue;
+    now.length = 0;
+    s = put_replaced(&d->pattern, "", t, length, &now, err);
+    if (!s && d->flag)
+      s = tidy(&now, &next, err);
+    if (!s && d->flag && d->content[0])
+      s = put_replaced(&(ow_pattern){.literal = d->content}, " ", now.data ? now.data : "", now.length, &out->text,
+                       err);
+    else
+      ow_bytes_add(&out->text, now.data, now.length);
+    if (out->text.length > start)
+      end(out, start);
+  }
+  out->failed |= now.failed || next.failed;
+  ow_bytes_free(&now);
+  ow_bytes_free(&next);
+  return s;
+}
+
+/* flag: tidy */
 RUN(word_piece) {
-  static const char *const tidy[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
-                                        {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
-                                        {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
   const size_t n = strlen(d->content);
   ow_bytes now = {0}, next = {0};
   onward_status s = ONWARD_OK;
@@ -157,14 +208,8 @@ RUN(word_piece) {
     if (i > 0 && !inner)
       ow_bytes_add(&now, " ", 1);
     ow_bytes_add(&now, i > 0 && inner ? t + n : t, i > 0 && inner ? length - n : length);
-    for (size_t k = 0; k < sizeof tidy / sizeof *tidy && d->flag && !s; k++) {
-      next.length = 0;
-      s = put_replaced(&(ow_pattern){.literal = tidy[k][0]}, tidy[k][1], now.data ? now.data : "", now.length, &next,
-                       err);
-      const ow_bytes other = now;
-      now = next;
-      next = other;
-    }
+    if (d->flag)
+      s = tidy(&now, &next, err);
     ow_bytes_add(&out->text, now.data, now.length);
     end(out, start);
   }
@@ -216,7 +261,7 @@ onward_status ow_decoders_read(ow_decoders *ds, const ow_node *node, onward_erro
     OW_TRY(ow_node_text(node, "content", &d->content, err));
     OW_TRY(ow_node_integer(node, "start", 0, INT32_MAX, &d->start, err));
     OW_TRY(ow_node_integer(node, "stop", 0, INT32_MAX, &d->stop, err));
-    return d->content[0] ? ONWARD_OK : ow_fail(err, ONWARD_FORMAT, "%s.content: want a character", node->path);
+    return ow_node_one_char(node, "content", d->content, err);
   }
   if (strcmp(type, "Replace") == 0) {
     d->run = replace;
@@ -231,6 +276,24 @@ onward_status ow_decoders_read(ow_decoders *ds, const ow_node *node, onward_erro
     OW_TRY(ow_node_keys(node, "type,prefix,cleanup", err));
     OW_TRY(ow_node_text(node, "prefix", &d->content, err));
     return ow_node_bool(node, "cleanup", &d->flag, err);
+  }
+  if (strcmp(type, "BPEDecoder") == 0) {
+    d->run = bpe;
+    d->pattern.literal = "</w>";
+    OW_TRY(ow_node_keys(node, "type,suffix", err));
+    OW_TRY(ow_node_text(node, "suffix", &d->pattern.literal, err));
+    return d->pattern.literal[0] ? ONWARD_OK : ow_fail(err, ONWARD_FORMAT, "%s.suffix: want a text", node->path);
+  }
+  if (strcmp(type, "CTC") == 0) {
+    d->run = ctc;
+    d->pattern.literal = "<pad>";
+    d->content = "|";
+    d->flag = true;
+    OW_TRY(ow_node_keys(node, "type,pad_token,word_delimiter_token,cleanup", err));
+    OW_TRY(ow_node_text(node, "pad_token", &d->pattern.literal, err));
+    OW_TRY(ow_node_text(node, "word_delimiter_token", &d->content, err));
+    OW_TRY(ow_node_bool(node, "cleanup", &d->flag, err));
+    return d->pattern.literal[0] ? ONWARD_OK : ow_fail(err, ONWARD_FORMAT, "%s.pad_token: want a text", node->path);
   }
   return ow_node_unknown(node, "type", type, err);
 }

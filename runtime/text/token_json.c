@@ -190,6 +190,13 @@ onward_status ow_node_integer(const ow_node *object, const char *key, int64_t le
   return ONWARD_OK;
 }
 
+onward_status ow_node_one_char(const ow_node *object, const char *key, const char *text, onward_error *err) {
+  const size_t length = text ? strlen(text) : 0;
+  if (length > 0 && ow_utf8_char(text, length) == length)
+    return ONWARD_OK;
+  return ow_fail(err, ONWARD_FORMAT, "%s.%s: want one character", object->path, key);
+}
+
 onward_status ow_node_type(const ow_node *node, const char **type, onward_error *err) {
   if (!cJSON_IsObject(node->json))
     return ow_fail(err, ONWARD_FORMAT, "%s: want an object", node->path);

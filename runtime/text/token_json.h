@@ -26,6 +26,8 @@ onward_status ow_node_bool(const ow_node *object, const char *key, bool *out, on
 onward_status ow_node_text(const ow_node *object, const char *key, const char **out, onward_error *err);
 onward_status ow_node_integer(const ow_node *object, const char *key, int64_t least, int64_t most, int64_t *out,
                               onward_error *err);
+/* FORMAT unless text, the value of this key, is one character. */
+onward_status ow_node_one_char(const ow_node *object, const char *key, const char *text, onward_error *err);
 /* "type" of an object, never NULL on success. */
 onward_status ow_node_type(const ow_node *node, const char **type, onward_error *err);
 onward_status ow_node_unknown(const ow_node *node, const char *key, const char *value, onward_error *err);

@@ -33,8 +33,9 @@ static onward_status read_vocab(ow_token_model *m, const ow_node *node, onward_e
     return ow_fail(err, ONWARD_FORMAT, "%s: want an object of tokens and ids", vocab.path);
   for (const cJSON *item = vocab.json->child; item; item = item->next) {
     const double id = item->valuedouble;
-    if (!cJSON_IsNumber(item) || !(id >= 0 && id < OW_TOKEN_ID_MAX) || id != floor(id))
-      return ow_fail(err, ONWARD_FORMAT, "%s.%.60s: want an id in [0,%d)", vocab.path, item->string, OW_TOKEN_ID_MAX);
+    if (!cJSON_IsNumber(item) || !(id >= 0 && id < (double)m->id_limit) || id != floor(id))
+      return ow_fail(err, ONWARD_FORMAT, "%s.%.60s: want an id in [0,%lld)", vocab.path, item->string,
+                     (long long)m->id_limit);
     if (ow_strmap_has(&m->ids, item->string))
       return ow_fail(err, ONWARD_FORMAT, "%s.%.60s: this key stands twice", vocab.path, item->string);
     OW_TRY(ow_token_put(m, item->string, (int64_t)id, vocab.path, err));
@@ -60,7 +61,7 @@ static onward_status word_piece(const ow_token_model *m, const char *text, size_
     ow_bytes_add(&word, m->prefix, head);
     ow_bytes_add(&word, text + at, most);
     int64_t id = -1;
-    for (; most > 0 && !word.failed; most--) { /* a cut inside a character is in no vocabulary */
+    for (; most > 0 && !word.failed; most--, out->work++) { /* a cut inside a character is in no vocabulary */
       id = ow_token_find(m, word.data, head + most);
       if (id >= 0)
         break;

@@ -42,7 +42,7 @@ struct ow_token_model {
   size_t token_count, token_capacity;
   size_t longest; /* bytes */
   const char *unknown, *prefix, *suffix;
-  int64_t unknown_id, max_chars;
+  int64_t unknown_id, max_chars, id_limit; /* ids are below: a bound by the file's size */
   bool byte_fallback, fuse_unknown, ignore_merges;
   int64_t byte_ids[256];
   ow_pairs merges;

@@ -57,6 +57,64 @@ static void test_bpe(void **state) {
   onward_tokenizer_free(t);
 }
 
+/* A template for one text and for two, with truncation and padding. */
+static void test_pair(void **state) {
+  (void)state;
+  onward_tokenizer *t = load(
+      "{\"truncation\":{\"direction\":\"Right\",\"max_length\":6,\"strategy\":\"LongestFirst\",\"stride\":0},"
+      "\"padding\":{\"strategy\":{\"Fixed\":5},\"direction\":\"Left\",\"pad_to_multiple_of\":4,\"pad_id\":9,\"pad_type_"
+      "id\":2,"
+      "\"pad_token\":\"p\"},\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"},"
+      "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"c\",\"type_id\":0}},"
+      "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"Sequence\":{\"id\":\"B\",\"type_id\":3}},"
+      "{\"SpecialToken\":{\"id\":\"c\",\"type_id\":4}},{\"Sequence\":{\"id\":\"A\",\"type_id\":5}}],"
+      "\"special_tokens\":{\"c\":{\"id\":\"c\",\"ids\":[0],\"tokens\":[\"c\"]}}},"
+      "\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"u\",\"vocab\":{\"c\":0,\"u\":1,\"x\":2,\"y\":3}}}");
+  static const struct {
+    const char *text, *pair;
+    bool special, truncate, pad;
+    int64_t max_length;
+    size_t count;
+    int64_t ids[8], types[8], mask[8];
+  } cases[] = {
+      {"x x", NULL, true, false, false, 0, 3, {0, 2, 2}, {0}, {1, 1, 1}},
+      {"x", "y y", true, false, false, 0, 4, {3, 3, 0, 2}, {3, 3, 4, 5}, {1, 1, 1, 1}},
+      {"x", "y y", false, false, false, 0, 3, {3, 3, 2}, {3, 3, 5}, {1, 1, 1}},
+      {"x x x x x x", NULL, true, true, false, 0, 6, {0, 2, 2, 2, 2, 2}, {0}, {1, 1, 1, 1, 1, 1}},
+      {"x x x x x x", "y y y y", true, true, false, 0, 6, {3, 3, 0, 2, 2, 2}, {3, 3, 4, 5, 5, 5}, {1, 1, 1, 1, 1, 1}},
+      {"x x x x x x", "y", true, true, false, 4, 4, {3, 0, 2, 2}, {3, 4, 5, 5}, {1, 1, 1, 1}},
+      {"x x x x", NULL, true, false, true, 0, 8, {9, 9, 9, 0, 2, 2, 2, 2}, {2, 2, 2}, {0, 0, 0, 1, 1, 1, 1, 1}},
+      {"", NULL, false, false, false, 0, 0, {0}, {0}, {0}},
+  };
+  onward_encoding e = {0};
+  onward_encode_options o = onward_encode_options_default();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    o = onward_encode_options_default();
+    o.add_special_tokens = cases[i].special;
+    o.truncate = cases[i].truncate;
+    o.pad = cases[i].pad;
+    o.max_length = cases[i].max_length;
+    assert_int_equal(onward_tokenizer_encode_pair(t, cases[i].text, strlen(cases[i].text), cases[i].pair,
+                                                  cases[i].pair ? strlen(cases[i].pair) : 0, &o, &e, NULL),
+                     ONWARD_OK);
+    assert_int_equal(e.count, cases[i].count);
+    assert_memory_equal(e.ids, cases[i].ids, e.count * sizeof(int64_t));
+    assert_memory_equal(e.type_ids, cases[i].types, e.count * sizeof(int64_t));
+    assert_memory_equal(e.attention_mask, cases[i].mask, e.count * sizeof(int64_t));
+    onward_free(e.ids);
+  }
+  o = onward_encode_options_default();
+  o.truncate = true;
+  o.max_length = -1;
+  assert_int_equal(onward_tokenizer_encode_pair(t, "x", 1, NULL, 0, &o, &e, NULL), ONWARD_ARGUMENT);
+  o.struct_size = 0;
+  assert_int_equal(onward_tokenizer_encode_pair(t, "x", 1, NULL, 0, &o, &e, NULL), ONWARD_ARGUMENT);
+  assert_int_equal(onward_tokenizer_encode_pair(t, NULL, 1, NULL, 0, NULL, &e, NULL), ONWARD_ARGUMENT);
+  assert_int_equal(onward_tokenizer_encode_pair(t, "x", 1, NULL, 0, NULL, NULL, NULL), ONWARD_ARGUMENT);
+  assert_int_equal(onward_tokenizer_encode_pair(NULL, "x", 1, NULL, 0, NULL, &e, NULL), ONWARD_ARGUMENT);
+  onward_tokenizer_free(t);
+}
+
 /* A million letters, and bytes that are no UTF-8: linear, and no recursion. */
 static void test_long(void **state) {
   (void)state;
@@ -115,7 +173,7 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bpe), cmocka_unit_test(test_long),
-                                     cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bpe), cmocka_unit_test(test_pair),
+                                     cmocka_unit_test(test_long), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,10 +87,33 @@ ONWARD_API onward_status onward_tokenizer_load_memory(const void *bytes, size_t 
 ONWARD_API void onward_tokenizer_free(onward_tokenizer *tokenizer);
 
 /* *ids: count ids, to be freed with onward_free. Text that is no UTF-8 is read as U+FFFD. The file's truncation and padding are
- * left to the caller. Errors: LIMIT when a regular expression of the file takes too many steps, DATA, MEMORY. */
+ * not applied. Errors: LIMIT when a regular expression of the file takes too many steps, DATA, MEMORY. */
 ONWARD_API onward_status onward_tokenizer_encode(const onward_tokenizer *tokenizer, const char *text, size_t length,
                                                  bool add_special_tokens, int64_t **ids, size_t *count,
                                                  onward_error *err);
+typedef struct onward_encode_options {
+  size_t struct_size;
+  bool add_special_tokens; /* default true */
+  bool truncate;           /* to max_length tokens, special ones included, the way the file says; default false */
+  bool pad;                /* as far as the file says; default false */
+  int64_t max_length;      /* 0 (default): the file's, where it has one */
+} onward_encode_options;
+
+ONWARD_API onward_encode_options onward_encode_options_default(void);
+
+typedef struct onward_encoding {
+  int64_t *ids;            /* count of them; to be freed with onward_free, which frees the others too */
+  int64_t *type_ids;       /* 0: of the first text, 1: of the second, or as the file says */
+  int64_t *attention_mask; /* 1; 0 for padding */
+  size_t count;
+} onward_encoding;
+
+/* One text, or two (pair not NULL), put together as the file's post-processor does. options may be NULL. Errors: those of
+ * onward_tokenizer_encode, ARGUMENT, INPUT (what cannot be truncated). */
+ONWARD_API onward_status onward_tokenizer_encode_pair(const onward_tokenizer *tokenizer, const char *text,
+                                                      size_t length, const char *pair, size_t pair_length,
+                                                      const onward_encode_options *options, onward_encoding *encoding,
+                                                      onward_error *err);
 /* *text: NUL-terminated valid UTF-8 of *length bytes (length may be NULL), to be freed with onward_free. Ids without a token
  * are left out. */
 ONWARD_API onward_status onward_tokenizer_decode(const onward_tokenizer *tokenizer, const int64_t *ids, size_t count,
