@@ -1,81 +1,7 @@
 /* ONNX Runtime's Attention, whose input meets one matrix of query, key and value weights, and MultiHeadAttention, whose queries, keys
  * and values are given. Both first lay their operands out in double as [B, S, heads, D]. */
-#include <float.h>
-
 #include "ops/attention_fast.h"
-#include "ops/sdpa.h"
-
-/* ---- masks: int32, where 0 hides. [B] lengths; [2B] ends and starts; [3B + 2] lengths first; [B, T]; [B, S, T]; [B, 1, M, M] */
-
-typedef struct contrib_bias {
-  const onward_tensor *mask, *added;
-  int64_t batch, past;
-  double filter; /* what a hidden key gets */
-  bool causal;
-} contrib_bias;
-
-static bool contrib_hidden(const contrib_bias *c, int64_t b, int64_t i, int64_t t) {
-  const onward_tensor *const m = c->mask;
-  const int64_t *const d = m->dims;
-  if (m->rank == 1 && d[0] == 2 * c->batch)
-    return t >= ow_index_at(m, b) || t < ow_index_at(m, c->batch + b);
-  if (m->rank == 1)
-    return t >= ow_index_at(m, b);
-  const int64_t at = m->rank == 2   ? b * d[1] + t
-                     : m->rank == 3 ? (b * d[1] + i) * d[2] + t
-                                    : (b * d[2] + c->past + i) * d[3] + t;
-  return ow_get_i64(m->dtype, m->data, at) == 0;
-}
-
-static double contrib_bias_of(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_t t) {
-  const contrib_bias *const c = s->context;
-  /* the lowest float, not -infinity: a query whose own keys are all biased away looks at the later ones rather than be NaN */
-  double bias = c->causal && t > c->past + i            ? -(double)FLT_MAX
-                : c->mask && contrib_hidden(c, b, i, t) ? c->filter
-                                                        : 0.0;
-  if (c->added) {
-    const int64_t *const d = c->added->dims, row = (d[0] == 1 ? 0 : b) * d[1] + (d[1] == 1 ? 0 : h);
-    bias += ow_load(c->added->dtype, c->added->data, (row * d[2] + i) * d[3] + t);
-  }
-  return bias;
-}
-
-/* queries, keys: S, T */
-static onward_status contrib_infer_mask(ow_infer *c, size_t slot, ow_dim batch, ow_dim queries, ow_dim keys) {
-  if (!ow_infer_has(c, slot))
-    return ONWARD_OK;
-  OW_TRY(ow_infer_types(c, slot, OW_BIT(ONWARD_INT32)));
-  OW_TRY(ow_infer_rank(c, slot, 1, 4));
-  const ow_shape *m = &c->in[slot].shape;
-  if (m->rank == 1 && ow_dim_is_const(m->dims[0]) && ow_dim_is_const(batch)) {
-    const int64_t n = m->dims[0].k, b = batch.k;
-    if (n != b && n != 2 * b && n != 3 * b + 2)
-      return ow_infer_fail(c, ONWARD_MODEL, "a mask of %lld elements for a batch of %lld", (long long)n, (long long)b);
-  }
-  if (m->rank >= 2)
-    OW_TRY(ow_infer_equal(c, m->dims[0], batch, "the batch of input and mask"));
-  if (m->rank == 2 || m->rank == 3)
-    OW_TRY(ow_infer_equal(c, m->dims[m->rank - 1], keys, "keys and the mask"));
-  if (m->rank == 3)
-    OW_TRY(ow_infer_equal(c, m->dims[1], queries, "queries and the mask"));
-  if (m->rank == 4) {
-    OW_TRY(ow_infer_equal(c, m->dims[1], ow_dim_const(1), "heads of the mask"));
-    for (int32_t d = 2; d < 4; d++)
-      if (ow_dim_is_const(m->dims[d]) && ow_dim_is_const(keys) && m->dims[d].k < keys.k)
-        return ow_infer_fail(c, ONWARD_MODEL, "a mask for %lld positions, there are %lld", (long long)m->dims[d].k,
-                             (long long)keys.k);
-  }
-  return ONWARD_OK;
-}
-
-static onward_status contrib_infer_added(ow_infer *c, size_t slot, const ow_dim want[4]) {
-  OW_TRY(ow_infer_types(c, slot, OW_BIT(c->in[0].dtype)));
-  OW_TRY(ow_infer_rank(c, slot, 4, 4));
-  for (int32_t d = 0; d < 4 && ow_infer_has(c, slot) && ow_infer_ranked(c, slot); d++)
-    if (d > 1 || !ow_dim_is(c->in[slot].shape.dims[d], 1))
-      OW_TRY(ow_infer_equal(c, c->in[slot].shape.dims[d], want[d], "a dim of the attention bias"));
-  return ONWARD_OK;
-}
+#include "ops/contrib_mask.h"
 
 /* Scores, then the operands: doubles for q, k and v of one run. */
 static onward_status contrib_workspace(const ow_args *a, const ow_sdpa *s, int64_t operands, size_t *workspace,
@@ -95,8 +21,6 @@ static double contrib_scale(const ow_node *node, int64_t size) {
 
 /* ---- Attention: input [B, S, I], weights [I, 3H], bias? [3H], mask_index?, past? [2, B, N, P, D], attention_bias? ------------------- */
 
-enum { ATT_X, ATT_WEIGHT, ATT_BIAS, ATT_MASK, ATT_PAST, ATT_ADDED, ATT_PAST_LENGTH };
-
 /* Widths of the three parts of the weights. false: the attribute is wrong. */
 static bool att_widths(const ow_node *node, int64_t total, int64_t widths[3]) {
   size_t count;
@@ -114,18 +38,18 @@ static bool att_widths(const ow_node *node, int64_t total, int64_t widths[3]) {
   return sum == total && widths[0] == widths[1];
 }
 
-static onward_status att_infer(ow_infer *c) {
-  OW_TRY(ow_infer_types(c, ATT_X, OW_TYPES_FLOAT));
-  OW_TRY(ow_infer_alike(c, ATT_X, ATT_BIAS));
-  OW_TRY(ow_infer_types(c, ATT_PAST, OW_BIT(c->in[ATT_X].dtype)));
-  OW_TRY(ow_infer_rank(c, ATT_X, 3, 3));
-  OW_TRY(ow_infer_rank(c, ATT_WEIGHT, 2, 2));
-  OW_TRY(ow_infer_rank(c, ATT_PAST, 5, 5));
-  if (ow_infer_has(c, ATT_PAST_LENGTH) || ow_node_int(c->node, "past_present_share_buffer", 0) != 0 ||
+onward_status ow_att_infer(ow_infer *c) {
+  OW_TRY(ow_infer_types(c, OW_ATT_X, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_alike(c, OW_ATT_X, OW_ATT_BIAS));
+  OW_TRY(ow_infer_types(c, OW_ATT_PAST, OW_BIT(c->in[OW_ATT_X].dtype)));
+  OW_TRY(ow_infer_rank(c, OW_ATT_X, 3, 3));
+  OW_TRY(ow_infer_rank(c, OW_ATT_WEIGHT, 2, 2));
+  OW_TRY(ow_infer_rank(c, OW_ATT_PAST, 5, 5));
+  if (ow_infer_has(c, OW_ATT_PAST_LENGTH) || ow_node_int(c->node, "past_present_share_buffer", 0) != 0 ||
       ow_node_int(c->node, "do_rotary", 0) != 0)
     return ow_infer_fail(c, ONWARD_UNSUPPORTED, "a shared buffer of past and present, or a rotation inside");
-  const ow_shape *x = &c->in[ATT_X].shape, *w = &c->in[ATT_WEIGHT].shape;
-  const onward_dtype dtype = c->in[ATT_X].dtype;
+  const ow_shape *x = &c->in[OW_ATT_X].shape, *w = &c->in[OW_ATT_WEIGHT].shape;
+  const onward_dtype dtype = c->in[OW_ATT_X].dtype;
   if (x->rank < 0 || w->rank < 0 || !ow_dim_is_const(w->dims[1])) {
     for (size_t o = 0; o < c->out_count; o++)
       OW_TRY(ow_infer_set(c, o, dtype, -1, NULL));
@@ -137,21 +61,21 @@ static onward_status att_infer(ow_infer *c) {
     return ow_infer_fail(c, ONWARD_MODEL, "%lld columns of weights do not make query, key and value of %lld heads",
                          (long long)w->dims[1].k, (long long)heads);
   OW_TRY(ow_infer_equal(c, x->dims[2], w->dims[0], "the width of the input and rows of the weights"));
-  OW_TRY(ow_want_vector(c, ATT_BIAS, w->dims[1], "length of the bias"));
+  OW_TRY(ow_want_vector(c, OW_ATT_BIAS, w->dims[1], "length of the bias"));
   ow_dim keys = x->dims[1];
   const ow_dim size = ow_dim_const(widths[0] / heads);
-  if (ow_infer_has(c, ATT_PAST) && ow_infer_ranked(c, ATT_PAST)) {
-    const ow_shape *p = &c->in[ATT_PAST].shape;
+  if (ow_infer_has(c, OW_ATT_PAST) && ow_infer_ranked(c, OW_ATT_PAST)) {
+    const ow_shape *p = &c->in[OW_ATT_PAST].shape;
     const ow_dim want[5] = {ow_dim_const(2), x->dims[0], ow_dim_const(heads), p->dims[3], size};
     for (int32_t d = 0; d < 5; d++)
       OW_TRY(ow_infer_equal(c, p->dims[d], want[d], "a dim of past"));
     keys = ow_dim_add(c->dims, p->dims[3], keys);
   }
-  if ((ow_infer_has(c, ATT_PAST) || ow_node_output(c->node, 1)) && widths[2] != widths[0])
+  if ((ow_infer_has(c, OW_ATT_PAST) || ow_node_output(c->node, 1)) && widths[2] != widths[0])
     return ow_infer_fail(c, ONWARD_MODEL, "a past needs keys and values of one size");
-  OW_TRY(contrib_infer_mask(c, ATT_MASK, x->dims[0], x->dims[1], keys));
+  OW_TRY(ow_contrib_infer_mask(c, OW_ATT_MASK, x->dims[0], x->dims[1], keys));
   const ow_dim scores[4] = {x->dims[0], ow_dim_const(heads), x->dims[1], keys};
-  OW_TRY(contrib_infer_added(c, ATT_ADDED, scores));
+  OW_TRY(ow_contrib_infer_added(c, OW_ATT_ADDED, scores));
   const ow_dim out[3] = {x->dims[0], x->dims[1], ow_dim_const(widths[2])};
   OW_TRY(ow_infer_set(c, 0, dtype, 3, out));
   const ow_dim present[5] = {ow_dim_const(2), x->dims[0], ow_dim_const(heads), keys, size};
@@ -160,14 +84,15 @@ static onward_status att_infer(ow_infer *c) {
 
 /* The job, but for where q, k and v lie. */
 static ow_sdpa att_job(const ow_args *a, const onward_tensor *qkv, int64_t widths[3]) {
-  const onward_tensor *x = a->in[ATT_X], *past = ow_args_in(a, ATT_PAST);
-  const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = x->dims[1], total = a->in[ATT_WEIGHT]->dims[1];
+  const onward_tensor *x = a->in[OW_ATT_X], *past = ow_args_in(a, OW_ATT_PAST);
+  const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = x->dims[1],
+                total = a->in[OW_ATT_WEIGHT]->dims[1];
   (void)att_widths(a->node, total, widths);
   ow_sdpa s = {.batch = x->dims[0],
                .scale = contrib_scale(a->node, widths[0] / heads),
                .keys = length + (past ? past->dims[3] : 0),
                .dead_nan = true,
-               .bias = contrib_bias_of};
+               .bias = ow_contrib_bias_of};
   ow_heads *const parts[3] = {&s.q, &s.k, &s.v};
   int64_t offset = 0;
   for (int i = 0; i < 3; offset += widths[i++])
@@ -175,11 +100,11 @@ static ow_sdpa att_job(const ow_args *a, const onward_tensor *qkv, int64_t width
   return s;
 }
 
-static onward_status att_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
+onward_status ow_att_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
   (void)state;
   int64_t widths[3], count;
   const ow_sdpa s = att_job(a, NULL, widths);
-  if (!ow_i64_mul(s.batch * s.q.length, a->in[ATT_WEIGHT]->dims[1], &count))
+  if (!ow_i64_mul(s.batch * s.q.length, a->in[OW_ATT_WEIGHT]->dims[1], &count))
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "the input is too large");
   return contrib_workspace(a, &s, count, workspace, err);
 }
@@ -192,7 +117,8 @@ typedef struct att_product {
 /* Rows of input * weights + bias. */
 static void att_project(void *context, int64_t from, int64_t to) {
   const att_product *const p = context;
-  const onward_tensor *x = p->args->in[ATT_X], *w = p->args->in[ATT_WEIGHT], *bias = ow_args_in(p->args, ATT_BIAS);
+  const onward_tensor *x = p->args->in[OW_ATT_X], *w = p->args->in[OW_ATT_WEIGHT],
+                      *bias = ow_args_in(p->args, OW_ATT_BIAS);
   const int64_t inner = w->dims[0], columns = w->dims[1];
   for (int64_t row = from; row < to; row++) {
     double *const sums = p->to + row * columns;
@@ -206,14 +132,12 @@ static void att_project(void *context, int64_t from, int64_t to) {
   }
 }
 
-static onward_status att_run(const ow_args *a, void *state, onward_error *err) {
-  (void)state, (void)err;
-  const onward_tensor *past = ow_args_in(a, ATT_PAST), *present = ow_args_out(a, 1), *out = ow_args_out(a, 0);
+void ow_att_run(const ow_args *a, ow_range_fn project, void *context) {
+  const onward_tensor *past = ow_args_in(a, OW_ATT_PAST), *present = ow_args_out(a, 1), *out = ow_args_out(a, 0);
   const onward_tensor qkv = {.dtype = ONWARD_FLOAT64, .data = a->workspace};
   int64_t widths[3];
   ow_sdpa s = att_job(a, &qkv, widths);
-  att_product product = {a, a->workspace};
-  ow_parallel_ranges(a->threads, s.batch * s.q.length, 1, att_project, &product);
+  ow_parallel_ranges(a->threads, s.batch * s.q.length, 1, project, context);
   if (past) {
     s.past_k = ow_heads_outer(past, s.k.heads, past->dims[3], s.k.size);
     s.past_v = s.past_k;
@@ -225,17 +149,23 @@ static onward_status att_run(const ow_args *a, void *state, onward_error *err) {
     to.offset = s.batch * to.b;
     ow_sdpa_join(&s, &to, &s.v, &s.past_v);
   }
-  const contrib_bias bias = {.mask = ow_args_in(a, ATT_MASK),
-                             .added = ow_args_in(a, ATT_ADDED),
-                             .batch = s.batch,
-                             .past = s.past_k.length,
-                             .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f),
-                             .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
+  const ow_contrib_bias bias = {.mask = ow_args_in(a, OW_ATT_MASK),
+                                .added = ow_args_in(a, OW_ATT_ADDED),
+                                .batch = s.batch,
+                                .past = s.past_k.length,
+                                .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f),
+                                .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
   s.context = &bias;
   if (out)
     s.out = ow_heads_inner(out, s.q.heads, s.q.length, s.v.size);
-  s.workspace = (double *)a->workspace + s.batch * s.q.length * a->in[ATT_WEIGHT]->dims[1];
+  s.workspace = (double *)a->workspace + s.batch * s.q.length * a->in[OW_ATT_WEIGHT]->dims[1];
   ow_sdpa_run(&s, a->threads);
+}
+
+static onward_status att_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  att_product product = {a, a->workspace};
+  ow_att_run(a, att_project, &product);
   return ONWARD_OK;
 }
 
@@ -249,7 +179,7 @@ static ow_sdpa mha_job(const ow_args *a) {
   const onward_tensor *q = a->in[MHA_Q], *k = ow_args_in(a, MHA_K), *v = ow_args_in(a, MHA_V);
   const onward_tensor *past = ow_args_in(a, MHA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = q->dims[1];
-  ow_sdpa s = {.batch = q->dims[0], .dead_nan = true, .bias = contrib_bias_of};
+  ow_sdpa s = {.batch = q->dims[0], .dead_nan = true, .bias = ow_contrib_bias_of};
   if (q->rank == 5) {
     const int64_t size = q->dims[4], row = heads * 3 * size;
     s.q = (ow_heads){q, heads, length, size, 0, length * row, 3 * size, row};
@@ -355,9 +285,9 @@ static onward_status mha_infer(ow_infer *c) {
     keys = ow_dim_add(c->dims, c->in[MHA_PAST_K].shape.dims[2], keys);
   const ow_dim width = ow_dim_mul(c->dims, n, ow_dim_add(c->dims, ow_dim_add(c->dims, q_size, q_size), v_size));
   OW_TRY(ow_want_vector(c, MHA_BIAS, width, "length of the bias"));
-  OW_TRY(contrib_infer_mask(c, MHA_MASK, q->dims[0], q->dims[1], keys));
+  OW_TRY(ow_contrib_infer_mask(c, MHA_MASK, q->dims[0], q->dims[1], keys));
   const ow_dim scores[4] = {q->dims[0], n, q->dims[1], keys};
-  OW_TRY(contrib_infer_added(c, MHA_ADDED, scores));
+  OW_TRY(ow_contrib_infer_added(c, MHA_ADDED, scores));
   const ow_dim out[3] = {q->dims[0], q->dims[1], ow_dim_mul(c->dims, n, v_size)};
   OW_TRY(ow_infer_set(c, 0, dtype, 3, out));
   for (size_t o = 1; o < c->out_count && o < 3; o++) {
@@ -407,12 +337,12 @@ static onward_status mha_run(const ow_args *a, void *state, onward_error *err) {
     const ow_heads to = ow_heads_outer(a->out[o], s.k.heads, s.keys, o == 1 ? s.k.size : s.v.size);
     ow_sdpa_join(&s, &to, o == 1 ? &s.k : &s.v, o == 1 ? &s.past_k : &s.past_v);
   }
-  const contrib_bias context = {.mask = ow_args_in(a, MHA_MASK),
-                                .added = ow_args_in(a, MHA_ADDED),
-                                .batch = s.batch,
-                                .past = s.past_k.length,
-                                .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f),
-                                .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
+  const ow_contrib_bias context = {.mask = ow_args_in(a, MHA_MASK),
+                                   .added = ow_args_in(a, MHA_ADDED),
+                                   .batch = s.batch,
+                                   .past = s.past_k.length,
+                                   .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f),
+                                   .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
   s.context = &context;
   if (out)
     s.out = ow_heads_inner(out, s.q.heads, s.q.length, s.v.size);
@@ -423,7 +353,7 @@ static onward_status mha_run(const ow_args *a, void *state, onward_error *err) {
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
 static const ow_kernel att_reference = {
-    .name = "contrib_attention_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = att_prepare, .run = att_run};
+    .name = "contrib_attention_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = ow_att_prepare, .run = att_run};
 static const ow_kernel mha_reference = {
     .name = "multi_head_attention_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = mha_prepare, .run = mha_run};
 static const ow_kernel *const att_kernels[] = {&ow_attention_fast, &att_reference, NULL};
@@ -443,7 +373,7 @@ static const ow_attr_spec mha_attrs[] = {{"mask_filter_value", OW_ATTR_FLOAT, fa
                                          {"unidirectional", OW_ATTR_INT, false},
                                          {NULL, OW_ATTR_NONE, false}};
 
-static const ow_carry att_carry[] = {{1, ATT_PAST, 3}};
+static const ow_carry att_carry[] = {{1, OW_ATT_PAST, 3}};
 static const ow_carry mha_carry[] = {{1, MHA_PAST_K, 2}, {2, MHA_PAST_V, 2}};
 
 const ow_op ow_ops_attention_contrib[] = {{.domain = "com.microsoft",
@@ -454,7 +384,7 @@ const ow_op ow_ops_attention_contrib[] = {{.domain = "com.microsoft",
                                            .min_outputs = 1,
                                            .max_outputs = 2,
                                            .attrs = att_attrs,
-                                           .infer = att_infer,
+                                           .infer = ow_att_infer,
                                            .carry = att_carry,
                                            .carry_count = 1,
                                            .kernels = att_kernels},

@@ -1,4 +1,4 @@
-/* Conv and ConvTranspose over 1 to 3 spatial dims. */
+/* Conv, ConvTranspose and ONNX Runtime's FusedConv over 1 to 3 spatial dims. */
 #include "ops/conv_reference.h"
 #include "ops/cpu/fast.h"
 
@@ -26,6 +26,64 @@ static onward_status conv_run(const ow_args *a, void *state, onward_error *err) 
   (void)state, (void)err;
   conv_out out = {a->out[0], ow_args_in(a, 2)};
   ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], NULL, NULL, a->workspace, conv_emit, &out);
+  return ONWARD_OK;
+}
+
+/* ---- FusedConv: x, w, bias?, added?; the sum goes through an activation ------------------------------------------------------------ */
+
+static const char *const conv_activations[] = {"", "Relu", "Sigmoid", "Tanh", "LeakyRelu", "Clip", "HardSigmoid"};
+enum { ACT_NONE, ACT_RELU, ACT_SIGMOID, ACT_TANH, ACT_LEAKY, ACT_CLIP, ACT_HARD, ACT_UNKNOWN };
+
+static int conv_activation(const ow_node *node) {
+  const char *name = ow_node_string(node, "activation", "");
+  for (int i = 0; i < ACT_UNKNOWN; i++)
+    if (strcmp(name, conv_activations[i]) == 0)
+      return i;
+  return ACT_UNKNOWN;
+}
+
+static double conv_act(int kind, double x, const float *params) {
+  switch (kind) {
+    case ACT_RELU: return x < 0.0 ? 0.0 : x;
+    case ACT_SIGMOID: return 1.0 / (1.0 + exp(-x));
+    case ACT_TANH: return tanh(x);
+    case ACT_LEAKY: return x < 0.0 ? (double)params[0] * x : x;
+    case ACT_CLIP: return x < (double)params[0] ? (double)params[0] : x > (double)params[1] ? (double)params[1] : x;
+    case ACT_HARD: return fmin(fmax((double)params[0] * x + (double)params[1], 0.0), 1.0);
+    default: return x;
+  }
+}
+
+static onward_status fused_conv_infer(ow_infer *c) {
+  static const size_t params[] = {0, 0, 0, 0, 1, 2, 2};
+  const int kind = conv_activation(c->node);
+  if (kind == ACT_UNKNOWN)
+    return ow_infer_fail(c, ONWARD_UNSUPPORTED, "activation '%s' is not implemented",
+                         ow_node_string(c->node, "activation", ""));
+  const ow_attr *given = ow_node_attr(c->node, "activation_params");
+  if ((given ? given->count : 0) < params[kind])
+    return ow_infer_fail(c, ONWARD_MODEL, "%s wants %zu activation_params", conv_activations[kind], params[kind]);
+  OW_TRY(conv_infer(c));
+  OW_TRY(ow_infer_types(c, 3, OW_BIT(c->in[0].dtype)));
+  const ow_shape *added = &c->in[3].shape, *y = &c->out[0].shape;
+  if (!ow_infer_has(c, 3) || y->rank < 0)
+    return ONWARD_OK;
+  OW_TRY(ow_infer_rank(c, 3, y->rank, y->rank));
+  for (int32_t d = 0; d < added->rank; d++)
+    OW_TRY(ow_infer_equal(c, added->dims[d], y->dims[d], "a dim of the output and of input Z"));
+  return ONWARD_OK;
+}
+
+static onward_status fused_conv_run(const ow_args *a, void *state, onward_error *err) {
+  OW_TRY(conv_run(a, state, err));
+  const onward_tensor *y = a->out[0], *added = ow_args_in(a, 3);
+  const ow_attr *given = ow_node_attr(a->node, "activation_params");
+  const int kind = conv_activation(a->node);
+  const int64_t count = ow_count(y);
+  for (int64_t i = 0; i < count; i++) {
+    const double v = ow_load(y->dtype, y->data, i) + (added ? ow_load(added->dtype, added->data, i) : 0.0);
+    ow_store(y->dtype, y->data, i, conv_act(kind, v, given ? given->floats : NULL));
+  }
   return ONWARD_OK;
 }
 
@@ -152,6 +210,18 @@ static const ow_attr_spec conv_attrs[] = {{"auto_pad", OW_ATTR_STRING, false}, {
                                           {"group", OW_ATTR_INT, false},       {"kernel_shape", OW_ATTR_INTS, false},
                                           {"pads", OW_ATTR_INTS, false},       {"strides", OW_ATTR_INTS, false},
                                           {NULL, OW_ATTR_NONE, false}};
+static const ow_kernel fused_conv_reference = {
+    .name = "fused_conv_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = ow_conv_prepare, .run = fused_conv_run};
+static const ow_kernel *const fused_conv_kernels[] = {&fused_conv_reference, NULL};
+static const ow_attr_spec fused_conv_attrs[] = {{"activation", OW_ATTR_STRING, false},
+                                                {"activation_params", OW_ATTR_FLOATS, false},
+                                                {"auto_pad", OW_ATTR_STRING, false},
+                                                {"dilations", OW_ATTR_INTS, false},
+                                                {"group", OW_ATTR_INT, false},
+                                                {"kernel_shape", OW_ATTR_INTS, false},
+                                                {"pads", OW_ATTR_INTS, false},
+                                                {"strides", OW_ATTR_INTS, false},
+                                                {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec conv_transpose_attrs[] = {{"auto_pad", OW_ATTR_STRING, false},
                                                     {"dilations", OW_ATTR_INTS, false},
                                                     {"group", OW_ATTR_INT, false},
@@ -168,4 +238,16 @@ static const ow_attr_spec conv_transpose_attrs[] = {{"auto_pad", OW_ATTR_STRING,
     .attrs = stem##_attrs, .infer = stem##_infer, .kernels = stem##_kernels                                     \
   }
 
-const ow_op ow_ops_conv[] = {CONV_ROW("Conv", conv), CONV_ROW("ConvTranspose", conv_transpose), {.name = NULL}};
+const ow_op ow_ops_conv[] = {CONV_ROW("Conv", conv),
+                             CONV_ROW("ConvTranspose", conv_transpose),
+                             {.domain = "com.microsoft",
+                              .name = "FusedConv",
+                              .since = 1,
+                              .min_inputs = 2,
+                              .max_inputs = 4,
+                              .min_outputs = 1,
+                              .max_outputs = 1,
+                              .attrs = fused_conv_attrs,
+                              .infer = fused_conv_infer,
+                              .kernels = fused_conv_kernels},
+                             {.name = NULL}};

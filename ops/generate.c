@@ -68,7 +68,9 @@ static onward_status run_constant_of_shape(const ow_args *a, void *state, onward
 
 /* Elements from numbers: DATA for a step of 0 or NaN, LIMIT for more than fit. */
 static onward_status count_range(ow_infer *c, onward_dtype dtype, int64_t *count) {
-  const void *start = c->data[0]->data, *limit = c->data[1]->data, *delta = c->data[2]->data;
+  unsigned char one[16] = {0}; /* a delta that ONNX Runtime's own Range may leave out */
+  ow_set_f64(dtype, one, 0, 1.0);
+  const void *start = c->data[0]->data, *limit = c->data[1]->data, *delta = ow_infer_has(c, 2) ? c->data[2]->data : one;
   if (ow_is_float(dtype)) {
     const double from = ow_get_f64(dtype, start, 0), to = ow_get_f64(dtype, limit, 0),
                  step = ow_get_f64(dtype, delta, 0);
@@ -100,18 +102,24 @@ static onward_status infer_range(ow_infer *c) {
   bool has_data = true;
   for (size_t i = 0; i < 3; i++) {
     OW_TRY(ow_infer_types(c, i, c->node->version < 27 ? TYPES_RANGE : TYPES_RANGE_27));
+    if (i == 2 && !ow_infer_has(c, i)) {
+      if (strcmp(c->node->domain, "com.microsoft") != 0)
+        return ow_infer_fail(c, ONWARD_MODEL, "no delta");
+      continue;
+    }
     OW_TRY(ow_infer_rank(c, i, 0, 1)); /* exporters write one element of rank 1 as well */
-    if (c->in[i].shape.rank == 1)
+    if (ow_infer_has(c, i) && c->in[i].shape.rank == 1)
       OW_TRY(ow_infer_equal(c, c->in[i].shape.dims[0], ow_dim_const(1), "elements of a bound"));
     has_data &= c->data[i] != NULL;
   }
   OW_TRY(ow_infer_alike(c, 0, 2));
-  const ow_dim *elems[3];
+  const ow_dim *elems[3], step_one = ow_dim_const(1);
   size_t one;
-  bool known = true;
+  bool known = ow_is_int(dtype);
   for (size_t i = 0; i < 3; i++) {
-    elems[i] = ow_infer_elems(c, i, &one);
-    known &= elems[i] != NULL && one == 1;
+    const bool given = i < 2 || ow_infer_has(c, 2);
+    elems[i] = given ? ow_infer_elems(c, i, &one) : &step_one;
+    known &= elems[i] != NULL && (!given || one == 1);
   }
   ow_dim count;
   if (has_data) {
@@ -148,16 +156,17 @@ static onward_status infer_range(ow_infer *c) {
 
 static onward_status run_range(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *out = a->out[0];
+  const onward_tensor *out = a->out[0], *step = ow_args_in(a, 2);
   const int64_t n = ow_count(out);
   if (ow_is_float(out->dtype)) {
-    const double start = ow_get_f64(out->dtype, a->in[0]->data, 0), delta = ow_get_f64(out->dtype, a->in[2]->data, 0);
+    const double start = ow_get_f64(out->dtype, a->in[0]->data, 0),
+                 delta = step ? ow_get_f64(out->dtype, step->data, 0) : 1.0;
     for (int64_t i = 0; i < n; i++)
       ow_set_f64(out->dtype, out->data, i, start + (double)i * delta);
     return ONWARD_OK;
   }
   const uint64_t start = (uint64_t)ow_get_i64(out->dtype, a->in[0]->data, 0),
-                 delta = (uint64_t)ow_get_i64(out->dtype, a->in[2]->data, 0);
+                 delta = step ? (uint64_t)ow_get_i64(out->dtype, step->data, 0) : 1;
   for (int64_t i = 0; i < n; i++)
     ow_set_i64(out->dtype, out->data, i, (int64_t)(start + (uint64_t)i * delta));
   return ONWARD_OK;
@@ -283,6 +292,15 @@ const ow_op ow_ops_generate[] = {
     ROW("ConstantOfShape", 9, 0, 1, value_attrs, constant_of_shape),
     ROW("Range", 11, 26, 3, NULL, range),
     ROW("Range", 27, 0, 3, stash_attrs, range),
+    {.domain = "com.microsoft",
+     .name = "Range",
+     .since = 1,
+     .min_inputs = 2,
+     .max_inputs = 3,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .infer = infer_range,
+     .kernels = range_kernels},
     ROW("EyeLike", 9, 0, 1, eye_attrs, eye_like),
     ROW("OneHot", 9, 0, 3, axis_attrs, one_hot),
     {.name = NULL},

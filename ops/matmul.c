@@ -9,8 +9,6 @@ static bool matmul_flag(const ow_node *node, const char *name) { return ow_node_
 static onward_status matmul_infer(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_NUMERIC));
   OW_TRY(ow_infer_alike(c, 0, 1));
-  if (matmul_flag(c->node, "transBatchA") || matmul_flag(c->node, "transBatchB"))
-    return ow_infer_fail(c, ONWARD_UNSUPPORTED, "transBatchA and transBatchB are not implemented");
   return ow_matmul_infer(c, 0, 1, matmul_flag(c->node, "transA"), matmul_flag(c->node, "transB"), c->in[0].dtype);
 }
 
@@ -53,6 +51,100 @@ static onward_status matmul_run(const ow_args *a, void *state, onward_error *err
   matmul_out out = {.args = a, .alpha = (double)ow_node_float(a->node, "alpha", 1.0f)};
   ow_matmul_each(a->in[0], a->in[1], a->out[0], matmul_flag(a->node, "transA"), matmul_flag(a->node, "transB"),
                  matmul_one, &out);
+  return ONWARD_OK;
+}
+
+/* ---- FusedMatMul with transBatchA or transBatchB: the rows of the matrices are the first dim, the batch lies behind it ---------------- */
+
+static bool matmul_outer(const ow_node *node, int operand) {
+  return matmul_flag(node, operand ? "transBatchB" : "transBatchA");
+}
+
+static onward_status fused_matmul_infer(ow_infer *c) {
+  if (!matmul_outer(c->node, 0) && !matmul_outer(c->node, 1))
+    return matmul_infer(c);
+  ow_type in[2] = {c->in[0], c->in[1]};
+  for (int i = 0; i < 2; i++) {
+    ow_shape *const s = &in[i].shape;
+    const int32_t rank = s->rank;
+    if (!matmul_outer(c->node, i) || rank < 3)
+      continue;
+    const ow_dim rows = s->dims[0];
+    for (int32_t d = 0; d < rank - 2; d++)
+      s->dims[d] = s->dims[d + 1];
+    s->dims[rank - 2] = rows;
+  }
+  ow_infer moved = *c;
+  moved.in = in;
+  OW_TRY(matmul_infer(&moved));
+  c->pending = moved.pending;
+  return ONWARD_OK;
+}
+
+/* Batch dims of an operand with their strides, and those of its matrix. */
+static int32_t matmul_batch(const ow_args *a, int operand, const int64_t **dims, int64_t *strides, int64_t *row) {
+  const onward_tensor *x = a->in[operand];
+  const bool outer = matmul_outer(a->node, operand) && x->rank > 2;
+  int64_t own[ONWARD_MAX_RANK];
+  ow_strides(x->rank, x->dims, own);
+  *dims = x->dims + outer;
+  *row = x->rank > 1 ? own[outer ? 0 : x->rank - 2] : x->dims[0];
+  for (int32_t d = 0; d < x->rank - 2; d++)
+    strides[d] = own[d + outer];
+  return x->rank > 2 ? x->rank - 2 : 0;
+}
+
+static void matmul_outer_run(const ow_args *a, matmul_out *out) {
+  const onward_tensor *y = a->out[0];
+  int64_t rows[2], index[ONWARD_MAX_RANK] = {0}, own[2][ONWARD_MAX_RANK], strides[2][ONWARD_MAX_RANK] = {{0}};
+  const int64_t *dims[2];
+  int32_t ranks[2];
+  for (int i = 0; i < 2; i++)
+    ranks[i] = matmul_batch(a, i, &dims[i], own[i], &rows[i]);
+  const int32_t rank = ranks[0] > ranks[1] ? ranks[0] : ranks[1];
+  for (int i = 0; i < 2; i++)
+    for (int32_t d = 0; d < ranks[i]; d++)
+      strides[i][d + rank - ranks[i]] = dims[i][d] == 1 ? 0 : own[i][d];
+  const bool trans_a = matmul_flag(a->node, "transA"), trans_b = matmul_flag(a->node, "transB");
+  ow_product p = {.a_dtype = a->in[0]->dtype,
+                  .b_dtype = a->in[1]->dtype,
+                  .a = a->in[0]->data,
+                  .b = a->in[1]->data,
+                  .a_row = trans_a ? 1 : rows[0],
+                  .a_col = trans_a ? rows[0] : 1,
+                  .b_row = trans_b ? 1 : rows[1],
+                  .b_col = trans_b ? rows[1] : 1,
+                  .m = y->dims[y->rank - 2],
+                  .n = y->dims[y->rank - 1]};
+  const onward_tensor *x = a->in[0];
+  p.k = trans_a ? x->dims[matmul_outer(a->node, 0) && x->rank > 2 ? 0 : x->rank - 2] : x->dims[x->rank - 1];
+  const int64_t batches = ow_dims_product(y->dims, 0, rank);
+  for (int64_t i = 0; i < batches; i++) {
+    p.a_offset = p.b_offset = 0;
+    for (int32_t d = 0; d < rank; d++) {
+      p.a_offset += index[d] * strides[0][d];
+      p.b_offset += index[d] * strides[1][d];
+    }
+    matmul_one(out, &p, i * p.m * p.n);
+    for (int32_t d = rank - 1; d >= 0 && ++index[d] == y->dims[d]; d--)
+      index[d] = 0;
+  }
+}
+
+static onward_status fused_matmul_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
+  const onward_tensor *x = a->in[0];
+  if (!matmul_outer(a->node, 0) || !matmul_flag(a->node, "transA") || x->rank < 3)
+    return matmul_prepare(a, state, workspace, err);
+  if (!ow_product_workspace(x->dims[0], workspace))
+    return ow_node_fail(a->node, err, ONWARD_LIMIT, "the inner dim is too large");
+  return ONWARD_OK;
+}
+
+static onward_status fused_matmul_run(const ow_args *a, void *state, onward_error *err) {
+  if ((!matmul_outer(a->node, 0) && !matmul_outer(a->node, 1)) || a->in[0]->rank < 2 || a->in[1]->rank < 2)
+    return matmul_run(a, state, err);
+  matmul_out out = {.args = a, .alpha = (double)ow_node_float(a->node, "alpha", 1.0f)};
+  matmul_outer_run(a, &out);
   return ONWARD_OK;
 }
 
@@ -182,7 +274,11 @@ static const ow_kernel matmul_reference = {
 static const ow_kernel gemm_reference = {
     .name = "gemm_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = gemm_prepare, .run = gemm_run};
 static const ow_kernel *const matmul_kernels[] = {OW_FAST_MATMUL & matmul_reference, NULL};
-static const ow_kernel *const fused_matmul_kernels[] = {&matmul_reference, NULL};
+static const ow_kernel fused_matmul_reference = {.name = "fused_matmul_reference",
+                                                 .flags = OW_KERNEL_UNALIGNED,
+                                                 .prepare = fused_matmul_prepare,
+                                                 .run = fused_matmul_run};
+static const ow_kernel *const fused_matmul_kernels[] = {&fused_matmul_reference, NULL};
 static const ow_kernel *const gemm_kernels[] = {OW_FAST_GEMM & gemm_reference, NULL};
 
 static const ow_attr_spec fused_matmul_attrs[] = {
@@ -231,7 +327,17 @@ const ow_op ow_ops_matmul[] = {{.domain = "com.microsoft",
                                 .min_outputs = 1,
                                 .max_outputs = 1,
                                 .attrs = fused_matmul_attrs,
-                                .infer = matmul_infer,
+                                .infer = fused_matmul_infer,
+                                .kernels = fused_matmul_kernels},
+                               {.domain = "com.microsoft",
+                                .name = "TransposeMatMul",
+                                .since = 1,
+                                .min_inputs = 2,
+                                .max_inputs = 2,
+                                .min_outputs = 1,
+                                .max_outputs = 1,
+                                .attrs = fused_matmul_attrs,
+                                .infer = fused_matmul_infer,
                                 .kernels = fused_matmul_kernels},
                                {.domain = "",
                                 .name = "Gemm",

@@ -16,8 +16,13 @@ static pad_mode mode_of(const ow_node *node) {
   return PAD_UNKNOWN;
 }
 
+/* ONNX Runtime's own is as version 11, but for pads that may be one row of rank 2. */
+static bool is_contrib(const ow_node *node) { return strcmp(node->domain, "com.microsoft") == 0; }
+
 /* Version 1 calls the attribute 'paddings'; inputs since 11. */
 static const char *pads_attr(const ow_node *node) {
+  if (is_contrib(node))
+    return NULL;
   return node->version == 1 ? "paddings" : node->version < 11 ? "pads" : NULL;
 }
 
@@ -48,7 +53,7 @@ static onward_status infer_pad(ow_infer *c) {
   const pad_mode mode = mode_of(c->node);
   if (mode == PAD_UNKNOWN || (mode == PAD_WRAP && c->node->version < 19))
     return ow_infer_fail(c, ONWARD_MODEL, "attribute 'mode': '%s' is not known", ow_node_string(c->node, "mode", ""));
-  OW_TRY(ow_infer_rank(c, 1, 1, 1));
+  OW_TRY(ow_infer_rank(c, 1, 1, is_contrib(c->node) ? 2 : 1));
   const ow_shape *in = &c->in[0].shape;
   const char *attr_name = pads_attr(c->node);
   const ow_attr *attr = attr_name ? ow_node_attr(c->node, attr_name) : NULL;
@@ -258,7 +263,20 @@ static const ow_attr_spec mode_attrs[] = {{"mode", OW_ATTR_STRING, false}, {NULL
   }
 
 const ow_op ow_ops_pad_tile[] = {
-    ROW("Pad", 1, 1, 1, 1, pad_1_attrs, pad),  ROW("Pad", 2, 10, 1, 1, pad_2_attrs, pad),
-    ROW("Pad", 11, 17, 2, 3, mode_attrs, pad), ROW("Pad", 18, 0, 2, 4, mode_attrs, pad),
-    ROW("Tile", 6, 0, 2, 2, NULL, tile),       {.name = NULL},
+    ROW("Pad", 1, 1, 1, 1, pad_1_attrs, pad),
+    ROW("Pad", 2, 10, 1, 1, pad_2_attrs, pad),
+    ROW("Pad", 11, 17, 2, 3, mode_attrs, pad),
+    ROW("Pad", 18, 0, 2, 4, mode_attrs, pad),
+    ROW("Tile", 6, 0, 2, 2, NULL, tile),
+    {.domain = "com.microsoft",
+     .name = "Pad",
+     .since = 1,
+     .min_inputs = 2,
+     .max_inputs = 3,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = mode_attrs,
+     .infer = infer_pad,
+     .kernels = pad_kernels},
+    {.name = NULL},
 };

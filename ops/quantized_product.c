@@ -1,6 +1,5 @@
-/* Products of quantized tensors: MatMulInteger, QLinearMatMul, ConvInteger, QLinearConv, and ONNX Runtime's MatMulIntegerToFloat
- * and DynamicQuantizeMatMul. */
-#include "ops/conv_reference.h"
+/* Products of quantized tensors: MatMulInteger, QLinearMatMul, and ONNX Runtime's MatMulIntegerToFloat, DynamicQuantizeMatMul and
+ * QGemm. */
 #include "ops/matmul_reference.h"
 #include "ops/quantize.h"
 
@@ -42,6 +41,9 @@ static onward_status quantized_prepare(const ow_args *a, void *state, size_t *wo
 typedef struct quantized_out {
   const ow_args *args;
   const onward_tensor *a_zero, *b_zero, *a_scale, *b_scale, *bias, *y_scale, *y_zero;
+  const onward_tensor *added; /* int32, to the sums; NULL: none */
+  int64_t added_row, added_column;
+  double alpha; /* 0: 1 */
   int64_t base, columns;
 } quantized_out;
 
@@ -56,7 +58,12 @@ static void quantized_emit(void *context, int64_t row, int64_t from, int64_t cou
   onward_tensor *y = o->args->out[0];
   for (int64_t j = 0; j < count; j++) {
     const int64_t at = o->base + row * o->columns + from + j;
-    double v = (double)int_sums[j] * quantized_param(o->a_scale, row, 1.0) * quantized_param(o->b_scale, from + j, 1.0);
+    double v = (double)int_sums[j];
+    if (o->added)
+      v += ow_load(ONWARD_INT32, o->added->data, row * o->added_row + (from + j) * o->added_column);
+    v *= quantized_param(o->a_scale, row, 1.0) * quantized_param(o->b_scale, from + j, 1.0);
+    if (o->alpha > 0.0 || o->alpha < 0.0)
+      v *= o->alpha;
     if (o->bias)
       v += ow_load(o->bias->dtype, o->bias->data, from + j);
     if (y->dtype == ONWARD_INT32)
@@ -205,63 +212,67 @@ static onward_status dynamic_matmul_run(const ow_args *a, void *state, onward_er
   return ONWARD_OK;
 }
 
-/* ---- ConvInteger: x, w, x_zero?, w_zero?; QLinearConv: x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias? ------------ */
+/* ---- QGemm: a, a_scale, a_zero, b, b_scale, b_zero, c?, y_scale?, y_zero?; c is of int32, at the scale of the product ------------------ */
 
-static onward_status conv_integer_infer(ow_infer *c) {
+static int qgemm_flag(const ow_node *node, const char *name) { return ow_node_int(node, name, 0) != 0; }
+
+static onward_status qgemm_infer(ow_infer *c) {
+  static const size_t quantized[] = {0, 2, 3, 5}, scales[] = {1, 4, 7};
   for (size_t i = 0; i < 4; i++)
-    OW_TRY(ow_infer_types(c, i, QUANTIZED_TYPES));
-  OW_TRY(ow_conv_infer(c, 0, 1, SIZE_MAX, ONWARD_INT32));
-  OW_TRY(quantized_infer_scalar(c, 2));
-  return quantized_infer_param(c, 3, c->in[1].shape.dims[0], ow_infer_ranked(c, 1));
-}
-
-static onward_status qlinear_conv_infer(ow_infer *c) {
-  static const size_t quantized[] = {0, 2, 3, 5, 7}, scales[] = {1, 4, 6}, single[] = {1, 2, 6, 7};
-  for (size_t i = 0; i < 5; i++)
     OW_TRY(ow_infer_types(c, quantized[i], QUANTIZED_TYPES));
   for (size_t i = 0; i < 3; i++)
-    OW_TRY(ow_infer_types(c, scales[i], OW_TYPES_FLOAT));
-  OW_TRY(ow_infer_types(c, 8, OW_BIT(ONWARD_INT32)));
-  OW_TRY(ow_conv_infer(c, 0, 3, 8, c->in[7].dtype));
-  for (size_t i = 0; i < 4; i++)
-    OW_TRY(quantized_infer_scalar(c, single[i]));
-  OW_TRY(quantized_infer_param(c, 4, c->in[3].shape.dims[0], ow_infer_ranked(c, 3)));
-  return quantized_infer_param(c, 5, c->in[3].shape.dims[0], ow_infer_ranked(c, 3));
-}
-
-static void conv_quantized_emit(void *context, int64_t channel, int64_t base, int64_t count, const double *sums) {
-  const quantized_out *o = context;
-  onward_tensor *y = o->args->out[0];
-  const double scale = quantized_param(o->a_scale, 0, 1.0) * quantized_param(o->b_scale, channel, 1.0) /
-                       quantized_param(o->y_scale, 0, 1.0);
-  const double bias = o->bias ? ow_load(o->bias->dtype, o->bias->data, channel) : 0.0;
-  for (int64_t i = 0; i < count; i++) {
-    if (o->y_scale)
-      ow_store(
-          y->dtype, y->data, base + i,
-          ow_quantize_round(y->dtype, (double)(float)((sums[i] + bias) * scale), quantized_param(o->y_zero, 0, 0.0)));
-    else
-      ow_set_i64(y->dtype, y->data, base + i, (int64_t)sums[i]);
-  }
-}
-
-static onward_status conv_integer_run(const ow_args *a, void *state, onward_error *err) {
-  (void)state, (void)err;
-  quantized_out out = {.args = a};
-  ow_conv_run(a->node, a->in[0], a->in[1], a->out[0], ow_args_in(a, 2), ow_args_in(a, 3), a->workspace,
-              conv_quantized_emit, &out);
+    OW_TRY(ow_infer_types(c, scales[i], OW_BIT(ONWARD_FLOAT32)));
+  OW_TRY(ow_infer_types(c, 6, OW_BIT(ONWARD_INT32)));
+  OW_TRY(ow_infer_types(c, 8, QUANTIZED_TYPES));
+  if (ow_infer_has(c, 7) != ow_infer_has(c, 8))
+    return ow_infer_fail(c, ONWARD_MODEL, "the scale and the zero point of the output come together");
+  OW_TRY(ow_infer_rank(c, 0, 2, 2));
+  OW_TRY(ow_infer_rank(c, 3, 2, 2));
+  const bool trans_a = qgemm_flag(c->node, "transA"), trans_b = qgemm_flag(c->node, "transB");
+  OW_TRY(ow_matmul_infer(c, 0, 3, trans_a, trans_b, ow_infer_has(c, 8) ? c->in[8].dtype : ONWARD_FLOAT32));
+  OW_TRY(quantized_infer_scalar(c, 1));
+  OW_TRY(quantized_infer_scalar(c, 2));
+  OW_TRY(quantized_infer_scalar(c, 7));
+  OW_TRY(quantized_infer_scalar(c, 8));
+  const bool known = ow_infer_ranked(c, 0) && ow_infer_ranked(c, 3);
+  const ow_dim columns = known ? c->in[3].shape.dims[!trans_b] : ow_dim_unknown();
+  OW_TRY(quantized_infer_param(c, 4, columns, known));
+  OW_TRY(quantized_infer_param(c, 5, columns, known));
+  OW_TRY(ow_infer_rank(c, 6, 0, 2));
+  const ow_dim dims[2] = {known ? c->in[0].shape.dims[trans_a] : ow_dim_unknown(), columns};
+  const ow_shape *add = &c->in[6].shape;
+  for (int32_t d = 0; known && ow_infer_has(c, 6) && d < add->rank; d++)
+    if (!ow_dim_is(add->dims[d], 1))
+      OW_TRY(ow_infer_equal(c, add->dims[d], dims[2 - add->rank + d], "a dim of input C"));
   return ONWARD_OK;
 }
 
-static onward_status qlinear_conv_run(const ow_args *a, void *state, onward_error *err) {
+static onward_status qgemm_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
+  (void)state;
+  if (!ow_product_workspace(a->in[0]->dims[!qgemm_flag(a->node, "transA")], workspace))
+    return ow_node_fail(a->node, err, ONWARD_LIMIT, "the inner dim is too large");
+  return ONWARD_OK;
+}
+
+static onward_status qgemm_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
   quantized_out out = {.args = a,
                        .a_scale = a->in[1],
+                       .a_zero = a->in[2],
                        .b_scale = a->in[4],
-                       .y_scale = a->in[6],
-                       .y_zero = a->in[7],
-                       .bias = ow_args_in(a, 8)};
-  ow_conv_run(a->node, a->in[0], a->in[3], a->out[0], a->in[2], a->in[5], a->workspace, conv_quantized_emit, &out);
+                       .b_zero = a->in[5],
+                       .added = ow_args_in(a, 6),
+                       .y_scale = ow_args_in(a, 7),
+                       .y_zero = ow_args_in(a, 8),
+                       .alpha = (double)ow_node_float(a->node, "alpha", 1.0f)};
+  if (out.added) {
+    int64_t strides[2];
+    ow_broadcast_strides(out.added->rank, out.added->dims, 2, strides);
+    out.added_row = strides[0];
+    out.added_column = strides[1];
+  }
+  ow_matmul_each(a->in[0], a->in[3], a->out[0], qgemm_flag(a->node, "transA"), qgemm_flag(a->node, "transB"),
+                 quantized_one, &out);
   return ONWARD_OK;
 }
 
@@ -275,15 +286,13 @@ QUANTIZED_KERNEL(matmul_integer, quantized_prepare)
 QUANTIZED_KERNEL(qlinear_matmul, quantized_prepare)
 QUANTIZED_KERNEL(matmul_to_float, quantized_prepare)
 QUANTIZED_KERNEL(dynamic_matmul, dynamic_matmul_prepare)
-QUANTIZED_KERNEL(conv_integer, ow_conv_prepare)
-QUANTIZED_KERNEL(qlinear_conv, ow_conv_prepare)
+QUANTIZED_KERNEL(qgemm, qgemm_prepare)
 
 static const ow_attr_spec quantized_no_attrs[] = {{NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec quantized_conv_attrs[] = {
-    {"auto_pad", OW_ATTR_STRING, false}, {"dilations", OW_ATTR_INTS, false},
-    {"group", OW_ATTR_INT, false},       {"kernel_shape", OW_ATTR_INTS, false},
-    {"pads", OW_ATTR_INTS, false},       {"strides", OW_ATTR_INTS, false},
-    {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec qgemm_attrs[] = {{"alpha", OW_ATTR_FLOAT, false},
+                                           {"transA", OW_ATTR_INT, false},
+                                           {"transB", OW_ATTR_INT, false},
+                                           {NULL, OW_ATTR_NONE, false}};
 
 #define QUANTIZED_ROW(dom, op, first, inputs_min, inputs_max, specs, stem)                                           \
   {                                                                                                                  \
@@ -296,6 +305,5 @@ const ow_op ow_ops_quantized_product[] = {
     QUANTIZED_ROW("", "QLinearMatMul", 10, 8, 8, quantized_no_attrs, qlinear_matmul),
     QUANTIZED_ROW("com.microsoft", "MatMulIntegerToFloat", 1, 4, 7, quantized_no_attrs, matmul_to_float),
     QUANTIZED_ROW("com.microsoft", "DynamicQuantizeMatMul", 1, 3, 5, quantized_no_attrs, dynamic_matmul),
-    QUANTIZED_ROW("", "ConvInteger", 10, 2, 4, quantized_conv_attrs, conv_integer),
-    QUANTIZED_ROW("", "QLinearConv", 10, 8, 9, quantized_conv_attrs, qlinear_conv),
+    QUANTIZED_ROW("com.microsoft", "QGemm", 1, 6, 9, qgemm_attrs, qgemm),
     {.name = NULL}};

@@ -3,7 +3,7 @@
 
 #include "base/stop.h"
 
-#include "ops/reference.h"
+#include "ops/quantize.h"
 
 #define RECURRENT_GATES 4
 #define RECURRENT_ACTIVATIONS 3 /* per direction */
@@ -55,6 +55,7 @@ typedef struct recurrent_kind {
   const char *defaults[RECURRENT_ACTIVATIONS];
   bool has_cell; /* LSTM: a second state, and peepholes */
   void (*step)(recurrent *r);
+  bool dynamic; /* the state is seen through 8 bits by the recurrence */
 } recurrent_kind;
 
 struct recurrent {
@@ -68,6 +69,7 @@ struct recurrent {
   int64_t direction;
   double *from_x, *from_h; /* [gates][hidden]: what the input and the last state give, biases included */
   double *h, *c, *scratch;
+  double *near; /* dynamic: h as 8 bits hold it */
 };
 
 /* NULL when the attribute names something unknown. */
@@ -152,9 +154,10 @@ static void lstm_step(recurrent *r) {
   }
 }
 
-static const recurrent_kind rnn_kind = {1, 1, {"Tanh"}, false, rnn_step};
-static const recurrent_kind gru_kind = {3, 2, {"Sigmoid", "Tanh"}, false, gru_step};
-static const recurrent_kind lstm_kind = {4, 3, {"Sigmoid", "Tanh", "Tanh"}, true, lstm_step};
+static const recurrent_kind rnn_kind = {1, 1, {"Tanh"}, false, rnn_step, false};
+static const recurrent_kind gru_kind = {3, 2, {"Sigmoid", "Tanh"}, false, gru_step, false};
+static const recurrent_kind lstm_kind = {4, 3, {"Sigmoid", "Tanh", "Tanh"}, true, lstm_step, false};
+static const recurrent_kind dynamic_lstm_kind = {4, 3, {"Sigmoid", "Tanh", "Tanh"}, true, lstm_step, true};
 
 /* ---- infer --------------------------------------------------------------------------------------------------------------- */
 
@@ -246,15 +249,32 @@ static onward_status recurrent_prepare(const ow_args *a, void *state, size_t *wo
   return ONWARD_OK;
 }
 
+/* to[i]: x[i] as DynamicQuantizeLinear and back would give it. */
+static void recurrent_near(onward_dtype dtype, const void *x, int64_t count, double *to) {
+  float low = 0.0f, high = 0.0f;
+  for (int64_t i = 0; i < count; i++) {
+    const float v = (float)ow_load(dtype, x, i);
+    low = v < low ? v : low;
+    high = v > high ? v : high;
+  }
+  const float scale = high > low ? (high - low) / 255.0f : 1.0f;
+  const double zero = ow_quantize_round(ONWARD_UINT8, (double)(-low / scale), 0.0);
+  for (int64_t i = 0; i < count; i++)
+    to[i] =
+        (ow_quantize_round(ONWARD_UINT8, (double)((float)ow_load(dtype, x, i) / scale), zero) - zero) * (double)scale;
+}
+
 static void recurrent_step(recurrent *r, int64_t x_at) {
   const int64_t rows = r->kind->gates * r->hidden;
+  if (r->kind->dynamic)
+    recurrent_near(ONWARD_FLOAT64, r->h, r->hidden, r->near);
   for (int64_t row = 0; row < rows; row++) {
     const int64_t base = (r->direction * rows + row) * r->input;
     double sum = r->b ? ow_load(r->b->dtype, r->b->data, 2 * r->direction * rows + row) : 0.0;
     for (int64_t j = 0; j < r->input; j++)
       sum += ow_load(r->x->dtype, r->x->data, x_at + j) * ow_load(r->w->dtype, r->w->data, base + j);
     r->from_x[row] = sum;
-    r->from_h[row] = recurrent_recurrence(r, row, r->h);
+    r->from_h[row] = recurrent_recurrence(r, row, r->kind->dynamic ? r->near : r->h);
   }
   r->kind->step(r);
 }
@@ -301,11 +321,94 @@ static onward_status recurrent_run(const ow_args *a, const recurrent_kind *kind,
   r.h = r.from_h + RECURRENT_GATES * r.hidden;
   r.c = r.h + r.hidden;
   r.scratch = r.c + r.hidden;
+  r.near = kind->dynamic ? r.scratch + r.hidden : NULL;
   for (r.direction = 0; r.direction < r.directions; r.direction++) {
     for (int64_t b = 0; b < r.batch; b++)
       recurrent_row(&r, b, out);
   }
   return ONWARD_OK;
+}
+
+/* ---- DynamicQuantizeLSTM: LSTM with W [D, input, 4 * hidden] and R [D, hidden, 4 * hidden] of 8 bits, their scales and zero points
+ * behind the usual inputs; [D] or [D, 4 * hidden] of them. Inputs and states meet the weights as 8 bits. */
+
+static onward_status dynamic_lstm_infer(ow_infer *c) {
+  if (c->in_count != 12)
+    return ow_infer_fail(c, ONWARD_MODEL, "want 12 inputs, got %zu", c->in_count);
+  ow_type in[8];
+  for (size_t i = 0; i < 8; i++)
+    in[i] = c->in[i];
+  const ow_dim gates = in[2].shape.rank == 3 ? in[2].shape.dims[2] : ow_dim_unknown();
+  for (size_t i = 1; i < 3; i++) {
+    OW_TRY(ow_infer_types(c, i, OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8)));
+    OW_TRY(ow_infer_rank(c, i, 3, 3));
+    in[i].dtype = ONWARD_FLOAT32;
+    if (in[i].shape.rank == 3) {
+      in[i].shape.dims[1] = c->in[i].shape.dims[2];
+      in[i].shape.dims[2] = c->in[i].shape.dims[1];
+    }
+    const size_t scale = 6 + 2 * i, zero = scale + 1;
+    if (!ow_infer_has(c, scale) || !ow_infer_has(c, zero))
+      return ow_infer_fail(c, ONWARD_MODEL, "a scale or zero point is left out");
+    OW_TRY(ow_infer_types(c, scale, OW_BIT(ONWARD_FLOAT32)));
+    OW_TRY(ow_infer_types(c, zero, OW_BIT(c->in[i].dtype)));
+    for (size_t p = scale; p <= zero; p++) {
+      OW_TRY(ow_infer_rank(c, p, 1, 2));
+      for (int32_t d = 0; d < c->in[p].shape.rank && c->in[i].shape.rank == 3 && in[2].shape.rank == 3; d++)
+        OW_TRY(ow_infer_equal(c, c->in[p].shape.dims[d], d ? gates : c->in[i].shape.dims[0], "a dim of a scale"));
+    }
+  }
+  OW_TRY(ow_infer_types(c, 0, OW_BIT(ONWARD_FLOAT32)));
+  ow_infer plain = *c;
+  plain.in = in;
+  plain.in_count = 8;
+  OW_TRY(recurrent_infer(&plain, &dynamic_lstm_kind));
+  c->pending = plain.pending;
+  return ONWARD_OK;
+}
+
+/* What LSTM's workspace is and one more state, then x, W and R as doubles. */
+static onward_status dynamic_lstm_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
+  (void)state;
+  size_t count = 0, own;
+  for (size_t i = 0; i < 3; i++)
+    if (!ow_size_add(count, (size_t)ow_count(a->in[i]), &count))
+      return ow_node_fail(a->node, err, ONWARD_LIMIT, "the input is too large");
+  if (!ow_size_mul((size_t)a->in[2]->dims[1], 2 * RECURRENT_GATES + 4, &own) || !ow_size_add(count, own, &count) ||
+      !ow_size_mul(count, sizeof(double), workspace))
+    return ow_node_fail(a->node, err, ONWARD_LIMIT, "hidden_size is too large");
+  return ONWARD_OK;
+}
+
+/* w [D, inner, gates] as numbers [D, gates, inner]. */
+static onward_tensor dynamic_lstm_weights(const onward_tensor *w, const onward_tensor *scale, const onward_tensor *zero,
+                                          double *to) {
+  const int64_t inner = w->dims[1], gates = w->dims[2], count = ow_count(w);
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t d = i / (inner * gates), g = i / inner % gates, k = i % inner;
+    to[i] = (ow_load(w->dtype, w->data, (d * inner + k) * gates + g) -
+             ow_load(zero->dtype, zero->data, zero->rank == 1 ? d : d * gates + g)) *
+            ow_load(scale->dtype, scale->data, scale->rank == 1 ? d : d * gates + g);
+  }
+  onward_tensor r = {.dtype = ONWARD_FLOAT64, .rank = 3, .dims = {w->dims[0], gates, inner}, .data = to};
+  return r;
+}
+
+static onward_status dynamic_lstm_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state;
+  const int64_t count = ow_count(a->in[0]);
+  double *to = (double *)a->workspace + (2 * RECURRENT_GATES + 4) * a->in[2]->dims[1];
+  onward_tensor x = *a->in[0];
+  x.dtype = ONWARD_FLOAT64;
+  x.data = to;
+  recurrent_near(ONWARD_FLOAT32, a->in[0]->data, count, to);
+  const onward_tensor w = dynamic_lstm_weights(a->in[1], a->in[8], a->in[9], to += count);
+  const onward_tensor r = dynamic_lstm_weights(a->in[2], a->in[10], a->in[11], to + ow_count(&w));
+  const onward_tensor *in[8] = {&x, &w, &r, a->in[3], a->in[4], a->in[5], a->in[6], a->in[7]};
+  ow_args plain = *a;
+  plain.in = in;
+  plain.in_count = 8;
+  return recurrent_run(&plain, &dynamic_lstm_kind, err);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
@@ -334,6 +437,12 @@ static const ow_attr_spec gru_attrs[] = {
 static const ow_attr_spec lstm_attrs[] = {
     RECURRENT_COMMON_ATTRS, {"input_forget", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 
+static const ow_kernel dynamic_lstm_reference = {.name = "dynamic_quantize_lstm_reference",
+                                                 .flags = OW_KERNEL_UNALIGNED,
+                                                 .prepare = dynamic_lstm_prepare,
+                                                 .run = dynamic_lstm_run};
+static const ow_kernel *const dynamic_lstm_kernels[] = {&dynamic_lstm_reference, NULL};
+
 #define RECURRENT_ROW(op, inputs_max, outputs_max, stem)                                                \
   {                                                                                                     \
     .domain = "", .name = op, .since = 1, .min_inputs = 3, .max_inputs = inputs_max, .min_outputs = 0,  \
@@ -343,4 +452,14 @@ static const ow_attr_spec lstm_attrs[] = {
 const ow_op ow_ops_recurrent[] = {RECURRENT_ROW("RNN", 6, 2, rnn),
                                   RECURRENT_ROW("GRU", 6, 2, gru),
                                   RECURRENT_ROW("LSTM", 8, 3, lstm),
+                                  {.domain = "com.microsoft",
+                                   .name = "DynamicQuantizeLSTM",
+                                   .since = 1,
+                                   .min_inputs = 3,
+                                   .max_inputs = 12,
+                                   .min_outputs = 0,
+                                   .max_outputs = 3,
+                                   .attrs = lstm_attrs,
+                                   .infer = dynamic_lstm_infer,
+                                   .kernels = dynamic_lstm_kernels},
                                   {.name = NULL}};

@@ -150,6 +150,18 @@ static const ow_attr_spec cumsum_attrs[] = {
 
 const ow_op ow_ops_trilu_cumsum[] = {
     ROW("Trilu", 14, 1, upper_attrs, infer_trilu, trilu_kernels),
+    {.domain = "com.microsoft",
+     .name = "Trilu",
+     .since = 1,
+     .min_inputs = 1,
+     .max_inputs = 2,
+     .min_outputs = 1,
+     .max_outputs = 1,
+     .attrs = upper_attrs,
+     .infer = infer_trilu,
+     .inplace = same_place,
+     .inplace_count = 1,
+     .kernels = trilu_kernels},
     ROW("CumSum", 11, 2, cumsum_attrs, infer_cumsum, cumsum_kernels),
     ROW("CumProd", 26, 2, cumsum_attrs, infer_cumsum, cumprod_kernels),
     {.name = NULL},

@@ -118,6 +118,10 @@ static bool arrays_bytes(int64_t count, size_t *bytes) {
   return ow_size_mul((size_t)count, ARRAYS * sizeof(int64_t), bytes);
 }
 
+/* ONNX Runtime's own: without an axis, in order of appearance, and no indices among its outputs. */
+static bool is_contrib(const ow_node *node) { return strcmp(node->domain, "com.microsoft") == 0; }
+static bool is_sorted(const ow_node *node) { return !is_contrib(node) && ow_node_int(node, "sorted", 1) != 0; }
+
 static onward_status infer_unique(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL)));
   const ow_attr *axis_attr = ow_node_attr(c->node, "axis");
@@ -140,7 +144,7 @@ static onward_status infer_unique(ow_infer *c) {
       return ow_infer_fail(c, ONWARD_MEMORY, "out of memory");
     groups g;
     place_arrays(memory, it.count, &g);
-    find_groups(&it, true, &g);
+    find_groups(&it, true, &g); /* their number does not depend on the order */
     found = ow_dim_const(g.count);
     all = ow_dim_const(it.count);
   }
@@ -148,7 +152,7 @@ static onward_status infer_unique(ow_infer *c) {
     out.dims[axis] = found;
   const ow_dim one[2] = {found, all};
   for (size_t i = 0; i < c->out_count && i < 4; i++) {
-    const bool is_inverse = i == 2;
+    const bool is_inverse = i == (is_contrib(c->node) ? 1 : 2);
     const int32_t rank = i == 0 ? out.rank : 1;
     const ow_dim *dims = i == 0 ? out.dims : is_inverse ? &one[1] : &one[0];
     const onward_dtype dtype = i == 0 ? c->in[0].dtype : ONWARD_INT64;
@@ -179,12 +183,12 @@ static onward_status run_unique(const ow_args *a, void *state, onward_error *err
   items_of(a->in[0], ow_node_attr(a->node, "axis"), &it);
   groups g;
   place_arrays(a->workspace, it.count, &g);
-  find_groups(&it, ow_node_int(a->node, "sorted", 1) != 0, &g);
-  const onward_tensor *const none = NULL;
+  find_groups(&it, is_sorted(a->node), &g);
+  const bool contrib = is_contrib(a->node);
   const onward_tensor *const out = a->out[0];
-  const onward_tensor *const indices = a->out_count > 1 ? a->out[1] : none;
-  const onward_tensor *const inverse = a->out_count > 2 ? a->out[2] : none;
-  const onward_tensor *const counts = a->out_count > 3 ? a->out[3] : none;
+  const onward_tensor *const indices = contrib ? NULL : ow_args_out(a, 1);
+  const onward_tensor *const inverse = ow_args_out(a, contrib ? 1 : 2);
+  const onward_tensor *const counts = ow_args_out(a, contrib ? 2 : 3);
   const size_t size = ow_dtype_size(it.in->dtype);
   if ((out && out->bytes != (size_t)(it.parts * it.inner * g.count) * size) ||
       (indices && indices->dims[0] != g.count) || (counts && counts->dims[0] != g.count))
@@ -217,6 +221,15 @@ const ow_op ow_ops_unique[] = {
      .min_outputs = 1,
      .max_outputs = 4,
      .attrs = unique_attrs,
+     .infer = infer_unique,
+     .kernels = unique_kernels},
+    {.domain = "com.microsoft",
+     .name = "Unique",
+     .since = 1,
+     .min_inputs = 1,
+     .max_inputs = 1,
+     .min_outputs = 1,
+     .max_outputs = 3,
      .infer = infer_unique,
      .kernels = unique_kernels},
     {.name = NULL},

@@ -1,0 +1,1 @@
+	By0J-VZ\X]^kkLla_f[a{ÅZeâVb\bVZ\T\ibUbt`fOZqYrTZ^X

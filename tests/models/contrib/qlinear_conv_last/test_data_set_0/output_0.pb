@@ -1,0 +1,1 @@
+By0Jdc__TI]ieQHdW_P[Q`Z[YXwRWfiTJ@obOPW__`PZa\CVSd_WsdycJ<fjWQWYd[YaXc=UXm]Y{e]TJmiM][^Y\[dU^=[X_N]rNaU\
