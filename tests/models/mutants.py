@@ -10,8 +10,8 @@ import struct
 import sys
 
 LOOSE = {"bert_fp16"}  # 16-bit floats: held to the wider tolerance, which one element of a hundred may leave
-FORMATS = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "?", 11: "d", 12: "I", 13: "Q"}  # TensorProto.DataType -> struct
-OTHER = {1: 11, 11: 1, 7: 6, 6: 7, 9: 2}  # a type that can hold the same values
+FORMATS = {1: "f", 2: "B", 3: "b", 4: "H", 5: "h", 6: "i", 7: "q", 9: "?", 10: "e", 11: "d", 12: "I", 13: "Q"}  # TensorProto.DataType -> struct
+OTHER = {1: 11, 11: 1, 10: 1, 7: 6, 6: 7, 9: 2, 2: 6, 3: 6, 4: 6, 5: 6}  # a type that can hold the same values
 
 
 def _varint(data, i):
@@ -78,9 +78,10 @@ class Tensor:
 
 
 def _largest(t):
-    i = max(range(len(t.values)), key=lambda k: abs(t.values[k]))
+    i = max((k for k in range(len(t.values)) if abs(t.values[k]) != math.inf), key=lambda k: abs(t.values[k]))
     v = t.values[i]
-    t.values[i] = v * 1.01 if isinstance(v, float) else not v if isinstance(v, bool) else v + max(1, abs(v) // 100)
+    nearer = v - max(1, abs(v) // 100) if v > 0 else v + max(1, abs(v) // 100)  # always of the type
+    t.values[i] = v * 1.01 if isinstance(v, float) else not v if isinstance(v, bool) else nearer
 
 
 def _all(t):
