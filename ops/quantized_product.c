@@ -1,5 +1,6 @@
 /* Products of quantized tensors: MatMulInteger, QLinearMatMul, and ONNX Runtime's MatMulIntegerToFloat, DynamicQuantizeMatMul and
  * QGemm. */
+#include "ops/cpu/fast.h"
 #include "ops/matmul_reference.h"
 #include "ops/quantize.h"
 
@@ -281,7 +282,7 @@ static onward_status qgemm_run(const ow_args *a, void *state, onward_error *err)
 #define QUANTIZED_KERNEL(stem, prepare_fn)                                                                 \
   static const ow_kernel stem##_reference = {                                                              \
       .name = #stem "_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = prepare_fn, .run = stem##_run}; \
-  static const ow_kernel *const stem##_kernels[] = {&stem##_reference, NULL};
+  static const ow_kernel *const stem##_kernels[] = {OW_FAST_QUANTIZED(stem) & stem##_reference, NULL};
 QUANTIZED_KERNEL(matmul_integer, quantized_prepare)
 QUANTIZED_KERNEL(qlinear_matmul, quantized_prepare)
 QUANTIZED_KERNEL(matmul_to_float, quantized_prepare)

@@ -35,6 +35,11 @@ OW_FAST_DECLARE(ow_binary);
 OW_FAST_DECLARE(ow_unary);
 OW_FAST_DECLARE(ow_where);
 OW_FAST_DECLARE(ow_nbits);
+OW_FAST_DECLARE(ow_matmul_integer);
+OW_FAST_DECLARE(ow_qlinear_matmul);
+OW_FAST_DECLARE(ow_matmul_to_float);
+OW_FAST_DECLARE(ow_dynamic_matmul);
+OW_FAST_DECLARE(ow_qgemm);
 
 #define OW_FAST_SOFTMAX OW_FAST_LEVELS(ow_softmax)
 #define OW_FAST_LAYERNORM OW_FAST_LEVELS(ow_layernorm)
@@ -56,6 +61,8 @@ extern const ow_kernel ow_linear_dnnl;
 #define OW_FAST_UNARY OW_FAST_LEVELS(ow_unary)
 #define OW_FAST_GELU OW_FAST_LEVELS(ow_unary)
 #define OW_FAST_NBITS OW_FAST_LEVELS(ow_nbits)
+/* matmul_integer, qlinear_matmul, matmul_to_float, dynamic_matmul, qgemm */
+#define OW_FAST_QUANTIZED(stem) OW_FAST_LEVELS(ow_##stem)
 #define OW_FAST_WHERE OW_FAST_LEVELS(ow_where)
 
 #endif

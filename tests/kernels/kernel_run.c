@@ -136,8 +136,11 @@ static void fill(const run_case *c, onward_tensor *t, const char *kind, uint64_t
       memcpy((char *)t->data + i * 4, &x, 4);
     } else if (t->dtype == ONWARD_BOOL) {
       ((uint8_t *)t->data)[i] = kind[0] == 'o' ? 0 : kind[0] == 'w' ? 1 : next_random(seed) % 3 != 0;
-    } else if (t->dtype == ONWARD_UINT8) {
-      ((uint8_t *)t->data)[i] = (uint8_t)next_random(seed);
+    } else if (t->dtype == ONWARD_UINT8 || t->dtype == ONWARD_INT8) {
+      const bool is_signed = t->dtype == ONWARD_INT8;
+      ((uint8_t *)t->data)[i] = kind[0] == 'w'   ? (is_signed ? 127 : 255)
+                                : kind[0] == 'o' ? (is_signed ? 128 : 0)
+                                                 : (uint8_t)next_random(seed);
     } else if (t->dtype == ONWARD_INT32) {
       ow_set_i64(ONWARD_INT32, t->data, i, next_random(seed) % 3 != 0);
     } else if (t->dtype == ONWARD_INT64) {
@@ -160,6 +163,7 @@ static void add_input(built *b, const run_case *c, char *word, uint64_t *seed, o
              : word[0] == 'b' ? ONWARD_BOOL
              : word[0] == 'i' ? ONWARD_INT32
              : word[0] == 'u' ? ONWARD_UINT8
+             : word[0] == 'c' ? ONWARD_INT8
                               : ONWARD_INT64;
   const size_t length = strlen(word);
   b->constant[slot] = word[length - 1] == '!';

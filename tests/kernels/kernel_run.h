@@ -8,13 +8,13 @@
 #define RUN_OUTPUTS 4
 
 /* An operator and its inputs in words, separated by spaces.
- *   inputs      "f:2x3:n!"  type (f float32, b bool, i int32 of 0 and 1, l int64, u uint8), dims ("s" for a scalar, 0 allowed), values, "!" for a constant
+ *   inputs      "f:2x3:n!"  type (f float32, b bool, i int32 of 0 and 1, l int64, u uint8, c int8), dims ("s" for a scalar, 0 allowed), values, "!" for a constant
  *               "l:2:=1,-1" whole numbers as written                "-" left out
  *               values of f: n normal, s small (divided by the root of the largest dim),
  *               t thousandths, x with NaN, infinities, -0, denormals and
  *               huge numbers, y with NaN and infinities, z zero or the lowest float, h zero or -infinity, p positive,
  *               d all the lowest float, e all -infinity, g and k normal at the end of each
- *               line and -infinity or the lowest float before;   values of b: n random, o none, w all
+ *               line and -infinity or the lowest float before;   values of b: n random, o none, w all; of u and c: n random, o the lowest, w the highest
  *   attributes  "i:axis=1 f:epsilon=1e-5 s:activation=gelu I:axes=0,1" */
 typedef struct run_case {
   const char *domain, *op;

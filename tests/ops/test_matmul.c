@@ -309,6 +309,70 @@ static void test_quantized(void **state) {
   op_expect(&t, 0, ONWARD_INT32, DIMS(1, 2), VALUES(-32766, 32512)); /* 254 * -129, 254 * 128 */
   op_end(&t);
 
+  enum { K = 64 };
+  double high[K], low[K];
+  for (int i = 0; i < K; i++) {
+    high[i] = 255;
+    low[i] = 127;
+  }
+  t = op_begin("", "MatMulInteger", 10); /* sums in 16 bits would end at 32767 a pair, and give 1048544 */
+  op_in(&t, ONWARD_UINT8, DIMS(1, K), high);
+  op_in(&t, ONWARD_INT8, DIMS(K, 1), low);
+  op_expect(&t, 0, ONWARD_INT32, DIMS(1, 1), VALUES(2072640));
+  op_end(&t);
+
+  t = op_begin("", "MatMulInteger", 10); /* unsigned weights */
+  op_in(&t, ONWARD_UINT8, DIMS(1, K), high);
+  op_in(&t, ONWARD_UINT8, DIMS(K, 1), high);
+  op_in_none(&t);
+  op_in(&t, ONWARD_UINT8, DIMS(1), VALUES(1));
+  op_expect(&t, 0, ONWARD_INT32, DIMS(1, 1), VALUES(4145280)); /* 64 * 255 * 254 */
+  op_end(&t);
+
+  t = op_begin("", "QLinearMatMul", 10);
+  op_in(&t, ONWARD_UINT8, DIMS(1, K), high);
+  op_in(&t, F32, SCALAR, VALUES(1));
+  op_in(&t, ONWARD_UINT8, SCALAR, VALUES(0));
+  op_in(&t, ONWARD_INT8, DIMS(K, 1), low);
+  op_in(&t, F32, SCALAR, VALUES(1));
+  op_in(&t, ONWARD_INT8, SCALAR, VALUES(0));
+  op_in(&t, F32, SCALAR, VALUES(10000));
+  op_in(&t, ONWARD_UINT8, SCALAR, VALUES(3));
+  op_expect(&t, 0, ONWARD_UINT8, DIMS(1, 1), VALUES(210)); /* 207.264 + 3 */
+  op_end(&t);
+
+  t = op_begin("com.microsoft", "MatMulIntegerToFloat", 1);
+  op_in(&t, ONWARD_UINT8, DIMS(1, K), high);
+  op_in(&t, ONWARD_INT8, DIMS(K, 1), low);
+  op_in(&t, F32, SCALAR, VALUES(0.5));
+  op_in(&t, F32, DIMS(1), VALUES(0.25));
+  op_expect(&t, 0, F32, DIMS(1, 1), VALUES(259080));
+  op_end(&t);
+
+  t = op_begin("com.microsoft", "DynamicQuantizeMatMul", 1);
+  op_in(&t, F32, DIMS(1, K), high);
+  op_in(&t, ONWARD_INT8, DIMS(K, 1), low);
+  op_in(&t, F32, SCALAR, VALUES(1));
+  op_expect(&t, 0, F32, DIMS(1, 1), VALUES(2072640));
+  op_end(&t);
+
+  t = op_begin("com.microsoft", "QGemm", 1);
+  op_in(&t, ONWARD_UINT8, DIMS(1, K), high);
+  op_in(&t, F32, SCALAR, VALUES(1));
+  op_in(&t, ONWARD_UINT8, SCALAR, VALUES(0));
+  op_in(&t, ONWARD_INT8, DIMS(K, 1), low);
+  op_in(&t, F32, SCALAR, VALUES(1));
+  op_in(&t, ONWARD_INT8, SCALAR, VALUES(0));
+  op_in(&t, ONWARD_INT32, DIMS(1), VALUES(-2072640));
+  op_expect(&t, 0, F32, DIMS(1, 1), VALUES(0));
+  op_end(&t);
+
+  t = op_begin("", "ConvInteger", 10);
+  op_in(&t, ONWARD_UINT8, DIMS(1, K, 1), high);
+  op_in(&t, ONWARD_INT8, DIMS(1, K, 1), low);
+  op_expect(&t, 0, ONWARD_INT32, DIMS(1, 1, 1), VALUES(2072640));
+  op_end(&t);
+
   t = op_begin("", "DynamicQuantizeLinear", 11); /* the range holds 0, here 5 to 255; half to even */
   op_in(&t, F32, DIMS(4), VALUES(5, 126.5, 127.5, 255));
   op_expect(&t, 2, ONWARD_UINT8, SCALAR, VALUES(0));
