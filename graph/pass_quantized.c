@@ -50,7 +50,11 @@ static ow_node *from_matmul(ow_pass_context *context, ow_node *node) {
   }
   ow_patch patch = ow_patch_begin(context, last, "quantized");
   (void)ow_patch_node(&patch, "com.microsoft", "DynamicQuantizeMatMul",
-                      (ow_value *[]){quantize->inputs[0], w, w_scale, w_zero, bias}, bias ? 5 : w_zero ? 4 : 3, 1);
+                      (ow_value *[]){quantize->inputs[0], w, w_scale, w_zero, bias},
+                      bias     ? 5
+                      : w_zero ? 4
+                               : 3,
+                      1);
   ow_patch_replace(&patch, last->outputs[0], ow_patch_infer(&patch));
   return ow_patch_apply(&patch) ? patch.made[0] : NULL;
 }

@@ -67,14 +67,14 @@ OW_INLINE void tile(const int R, int64_t pairs, const int16_t *a, int64_t a_row,
       OW_UNROLL for (int v = 0; v < NV; v++) sum[i][v] = add_pairs(sum[i][v], row, columns[v]);
     }
   }
-  OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int v = 0; v < NV; v++) *(vi_memory *)(out + i * NR + v * W) =
+  OW_UNROLL for (int i = 0; i < R; i++) OW_UNROLL for (int v = 0; v < NV; v++) * (vi_memory *)(out + i * NR + v * W) =
       (vi_memory)sum[i][v];
 }
 
 typedef void (*tile_fn)(int64_t pairs, const int16_t *a, int64_t a_row, const int8_t *b, int32_t *out);
-#define TILE(R)                                                                                            \
-  static void tile_##R(int64_t pairs, const int16_t *a, int64_t a_row, const int8_t *b, int32_t *out) {    \
-    tile(R, pairs, a, a_row, b, out);                                                                      \
+#define TILE(R)                                                                                         \
+  static void tile_##R(int64_t pairs, const int16_t *a, int64_t a_row, const int8_t *b, int32_t *out) { \
+    tile(R, pairs, a, a_row, b, out);                                                                   \
   }
 #if MR == 12
 #define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
@@ -91,8 +91,9 @@ static const tile_fn tiles[MR] = {EACH_TILE(TILE_NAME)};
 
 #define NONE 31
 typedef struct layout {
-  size_t a, b, a_scale, a_zero, b_scale, b_zero, bias, added, y_scale, y_zero; /* slots; NONE: the operator has no such input */
-  bool dynamic;                                                                /* a is float32, quantized on the way */
+  size_t a, b, a_scale, a_zero, b_scale, b_zero, bias, added, y_scale,
+      y_zero;   /* slots; NONE: the operator has no such input */
+  bool dynamic; /* a is float32, quantized on the way */
 } layout;
 
 typedef struct plan {
@@ -117,8 +118,8 @@ static bool trans_b(const ow_args *a) { return ow_node_int(a->node, "transB", 0)
 static bool supports(const layout *l, const ow_args *a, ow_why *why) {
   const onward_tensor *const b = a->in[l->b], *const y = a->out[0];
   static const char *const text = "want 8 bits, scales of float32";
-  const onward_tensor *const scales[] = {ow_args_in(a, l->a_scale), ow_args_in(a, l->b_scale), ow_args_in(a, l->y_scale),
-                                         ow_args_in(a, l->bias)};
+  const onward_tensor *const scales[] = {ow_args_in(a, l->a_scale), ow_args_in(a, l->b_scale),
+                                         ow_args_in(a, l->y_scale), ow_args_in(a, l->bias)};
   if (b->rank != 2)
     return ow_refuse(why, "input %zu has rank %d, want one matrix", l->b, (int)b->rank);
   for (size_t i = 0; i < 4; i++)
@@ -329,7 +330,8 @@ static void finish_row(const job *j, const columns *c, int64_t row, const int32_
     memcpy((int32_t *)y->data + at, sums, (size_t)c->count * sizeof *sums);
     return;
   }
-  const float scale = j->l->dynamic ? j->range.scale : scale_at(ow_args_in(j->args, j->l->a_scale), row % j->p->period, 1.0f);
+  const float scale =
+      j->l->dynamic ? j->range.scale : scale_at(ow_args_in(j->args, j->l->a_scale), row % j->p->period, 1.0f);
   if (!added && y->dtype == ONWARD_FLOAT32) {
     float out[NR];
     for (int64_t i = 0; i < NR; i++)
@@ -402,38 +404,38 @@ static onward_status run(const layout *l, const ow_args *a, const plan *p, onwar
 
 /* ---- kernels ---------------------------------------------------------------------------------------------------------------- */
 
-#define QUANTIZED(id, text, ...)                                                                                        \
-  static const layout id##_layout = {__VA_ARGS__};                                                                      \
-  static bool id##_supports(const ow_args *a, ow_why *why) { return supports(&id##_layout, a, why); }                   \
-  static uint64_t id##_slots(const ow_args *a) { return (void)a, UINT64_C(1) << id##_layout.b; }                        \
-  static uint32_t id##_variant(const ow_args *a, size_t slot) { return (void)slot, trans_b(a); }                        \
-  static onward_status id##_pack(const ow_args *a, size_t slot, ow_packed *out, onward_error *err) {                    \
-    return (void)slot, pack(&id##_layout, a, out, err);                                                                 \
-  }                                                                                                                     \
-  static onward_status id##_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {              \
-    return prepare(&id##_layout, a, state, workspace, err);                                                             \
-  }                                                                                                                     \
-  static onward_status id##_run(const ow_args *a, void *state, onward_error *err) {                                     \
-    return run(&id##_layout, a, state, err);                                                                            \
-  }                                                                                                                     \
-  const ow_kernel OW_ISA_NAME(ow_##id) = {.name = OW_ISA_STRING(text),                                                  \
-                                          .cpu = OW_ISA_CPU,                                                            \
-                                          .flags = OW_KERNEL_UNALIGNED,                                                 \
-                                          .supports = id##_supports,                                                    \
-                                          .pack_slots = id##_slots,                                                     \
-                                          .pack_variant = id##_variant,                                                 \
-                                          .pack = id##_pack,                                                            \
-                                          .state_size = sizeof(plan),                                                   \
-                                          .prepare = id##_prepare,                                                      \
+#define QUANTIZED(id, text, ...)                                                                           \
+  static const layout id##_layout = {__VA_ARGS__};                                                         \
+  static bool id##_supports(const ow_args *a, ow_why *why) { return supports(&id##_layout, a, why); }      \
+  static uint64_t id##_slots(const ow_args *a) { return (void)a, UINT64_C(1) << id##_layout.b; }           \
+  static uint32_t id##_variant(const ow_args *a, size_t slot) { return (void)slot, trans_b(a); }           \
+  static onward_status id##_pack(const ow_args *a, size_t slot, ow_packed *out, onward_error *err) {       \
+    return (void)slot, pack(&id##_layout, a, out, err);                                                    \
+  }                                                                                                        \
+  static onward_status id##_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) { \
+    return prepare(&id##_layout, a, state, workspace, err);                                                \
+  }                                                                                                        \
+  static onward_status id##_run(const ow_args *a, void *state, onward_error *err) {                        \
+    return run(&id##_layout, a, state, err);                                                               \
+  }                                                                                                        \
+  const ow_kernel OW_ISA_NAME(ow_##id) = {.name = OW_ISA_STRING(text),                                     \
+                                          .cpu = OW_ISA_CPU,                                               \
+                                          .flags = OW_KERNEL_UNALIGNED,                                    \
+                                          .supports = id##_supports,                                       \
+                                          .pack_slots = id##_slots,                                        \
+                                          .pack_variant = id##_variant,                                    \
+                                          .pack = id##_pack,                                               \
+                                          .state_size = sizeof(plan),                                      \
+                                          .prepare = id##_prepare,                                         \
                                           .run = id##_run};
 
-QUANTIZED(matmul_integer, "matmul_integer", .a = 0, .b = 1, .a_zero = 2, .b_zero = 3, .a_scale = NONE, .b_scale = NONE, .bias = NONE,
-          .added = NONE, .y_scale = NONE, .y_zero = NONE)
-QUANTIZED(qlinear_matmul, "qlinear_matmul", .a = 0, .a_scale = 1, .a_zero = 2, .b = 3, .b_scale = 4, .b_zero = 5, .y_scale = 6, .y_zero = 7,
-          .bias = NONE, .added = NONE)
-QUANTIZED(matmul_to_float, "matmul_to_float", .a = 0, .b = 1, .a_scale = 2, .b_scale = 3, .a_zero = 4, .b_zero = 5, .bias = 6, .added = NONE,
-          .y_scale = NONE, .y_zero = NONE)
-QUANTIZED(dynamic_matmul, "dynamic_matmul", .a = 0, .b = 1, .b_scale = 2, .b_zero = 3, .bias = 4, .a_scale = NONE, .a_zero = NONE,
-          .added = NONE, .y_scale = NONE, .y_zero = NONE, .dynamic = true)
-QUANTIZED(qgemm, "qgemm", .a = 0, .a_scale = 1, .a_zero = 2, .b = 3, .b_scale = 4, .b_zero = 5, .added = 6, .y_scale = 7, .y_zero = 8,
-          .bias = NONE)
+QUANTIZED(matmul_integer, "matmul_integer", .a = 0, .b = 1, .a_zero = 2, .b_zero = 3, .a_scale = NONE, .b_scale = NONE,
+          .bias = NONE, .added = NONE, .y_scale = NONE, .y_zero = NONE)
+QUANTIZED(qlinear_matmul, "qlinear_matmul", .a = 0, .a_scale = 1, .a_zero = 2, .b = 3, .b_scale = 4, .b_zero = 5,
+          .y_scale = 6, .y_zero = 7, .bias = NONE, .added = NONE)
+QUANTIZED(matmul_to_float, "matmul_to_float", .a = 0, .b = 1, .a_scale = 2, .b_scale = 3, .a_zero = 4, .b_zero = 5,
+          .bias = 6, .added = NONE, .y_scale = NONE, .y_zero = NONE)
+QUANTIZED(dynamic_matmul, "dynamic_matmul", .a = 0, .b = 1, .b_scale = 2, .b_zero = 3, .bias = 4, .a_scale = NONE,
+          .a_zero = NONE, .added = NONE, .y_scale = NONE, .y_zero = NONE, .dynamic = true)
+QUANTIZED(qgemm, "qgemm", .a = 0, .a_scale = 1, .a_zero = 2, .b = 3, .b_scale = 4, .b_zero = 5, .added = 6,
+          .y_scale = 7, .y_zero = 8, .bias = NONE)

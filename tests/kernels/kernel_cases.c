@@ -231,27 +231,30 @@ static void nbits_cases(run_context *x) {
 }
 
 static void quantized_cases(run_context *x) {
-  static const int shapes[][3] = {{1, 64, 1},   {1, 33, 17},  {2, 1, 8},   {3, 100, 31}, {5, 65, 33},
-                                  {6, 64, 64},  {7, 31, 100}, {13, 257, 9}, {40, 96, 70}, {100, 300, 50},
-                                  {0, 8, 4},    {3, 0, 5},    {3, 7, 0}};
+  static const int shapes[][3] = {{1, 64, 1},  {1, 33, 17},  {2, 1, 8},    {3, 100, 31}, {5, 65, 33},
+                                  {6, 64, 64}, {7, 31, 100}, {13, 257, 9}, {40, 96, 70}, {100, 300, 50},
+                                  {0, 8, 4},   {3, 0, 5},    {3, 7, 0}};
   for (size_t i = 0; i < COUNT(shapes); i++)
     for (const char *t = "uc"; *t; t++) {
       const int m = shapes[i][0], k = shapes[i][1], n = shapes[i][2];
-      run_checkf(x, "", "MatMulInteger", 10, NULL, "u:%dx%d:w %c:%dx%d:w!", m, k, *t, k, n); /* 255 x 127 must not saturate */
+      run_checkf(x, "", "MatMulInteger", 10, NULL, "u:%dx%d:w %c:%dx%d:w!", m, k, *t, k,
+                 n); /* 255 x 127 must not saturate */
       run_checkf(x, "", "MatMulInteger", 10, NULL, "u:%dx%d:o c:%dx%d:o u:s:w", m, k, k, n);
       run_checkf(x, "", "MatMulInteger", 10, NULL, "%c:%dx%d %c:%dx%d! %c:s %c:%d!", *t, m, k, *t, k, n, *t, *t, n);
       run_checkf(x, "", "MatMulInteger", 10, NULL, "c:2x%dx%d %c:%dx%d c:%d %c:s", m, k, *t, k, n, m, *t);
-      run_checkf(x, "", "QLinearMatMul", 10, NULL, "u:%dx%d f:s:p u:s %c:%dx%d! f:%d:p! %c:%d! f:s:p %c:s", m, k, *t, k, n, n, *t, n,
+      run_checkf(x, "", "QLinearMatMul", 10, NULL, "u:%dx%d f:s:p u:s %c:%dx%d! f:%d:p! %c:%d! f:s:p %c:s", m, k, *t, k,
+                 n, n, *t, n, *t);
+      run_checkf(x, "", "QLinearMatMul", 10, NULL, "c:%dx%d f:1:p c:1 %c:%dx%d f:1:p %c:1 f:1:=900 u:1", m, k, *t, k, n,
                  *t);
-      run_checkf(x, "", "QLinearMatMul", 10, NULL, "c:%dx%d f:1:p c:1 %c:%dx%d f:1:p %c:1 f:1:=900 u:1", m, k, *t, k, n, *t);
-      run_checkf(x, "com.microsoft", "MatMulIntegerToFloat", 1, NULL, "u:2x%dx%d %c:%dx%d! f:s:p f:%d:t! u:s %c:%d! f:%d!", m, k, *t,
-                 k, n, n, *t, n, n);
-      run_checkf(x, "com.microsoft", "DynamicQuantizeMatMul", 1, NULL, "f:%dx%d %c:%dx%d! f:%d:t! %c:%d! f:%d!", m, k, *t, k, n, n, *t,
-                 n, n);
+      run_checkf(x, "com.microsoft", "MatMulIntegerToFloat", 1, NULL,
+                 "u:2x%dx%d %c:%dx%d! f:s:p f:%d:t! u:s %c:%d! f:%d!", m, k, *t, k, n, n, *t, n, n);
+      run_checkf(x, "com.microsoft", "DynamicQuantizeMatMul", 1, NULL, "f:%dx%d %c:%dx%d! f:%d:t! %c:%d! f:%d!", m, k,
+                 *t, k, n, n, *t, n, n);
       run_checkf(x, "com.microsoft", "DynamicQuantizeMatMul", 1, NULL, "f:2x%dx%d:p %c:%dx%d! f:s:t!", m, k, *t, k, n);
-      run_checkf(x, "com.microsoft", "QGemm", 1, "i:transB=1 f:alpha=0.5", "u:%dx%d f:s:p u:s %c:%dx%d! f:%d:p! %c:%d! i:%d!", m, k, *t,
-                 n, k, n, *t, n, n);
-      run_checkf(x, "com.microsoft", "QGemm", 1, NULL, "c:%dx%d f:s:p c:s %c:%dx%d! f:s:p %c:s - f:s:=300 u:s", m, k, *t, k, n, *t);
+      run_checkf(x, "com.microsoft", "QGemm", 1, "i:transB=1 f:alpha=0.5",
+                 "u:%dx%d f:s:p u:s %c:%dx%d! f:%d:p! %c:%d! i:%d!", m, k, *t, n, k, n, *t, n, n);
+      run_checkf(x, "com.microsoft", "QGemm", 1, NULL, "c:%dx%d f:s:p c:s %c:%dx%d! f:s:p %c:s - f:s:=300 u:s", m, k,
+                 *t, k, n, *t);
     }
 }
 
