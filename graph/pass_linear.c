@@ -7,17 +7,25 @@
 
 #include "graph/pass_util.h"
 
-static bool is_matrix(const ow_value *w) {
-  return w && w->constant && w->constant->dtype == ONWARD_FLOAT32 && w->constant->rank == 2 &&
-         w->constant->dims[0] > 0 && w->constant->dims[1] > 0;
+static bool is_matrix(const ow_value *w, bool cast) {
+  if (!w || !w->constant)
+    return false;
+  const onward_dtype dtype = w->constant->dtype;
+  const bool half = dtype == ONWARD_FLOAT16 || dtype == ONWARD_BFLOAT16;
+  return (cast ? half : dtype == ONWARD_FLOAT32) && w->constant->rank == 2 && w->constant->dims[0] > 0 &&
+         w->constant->dims[1] > 0;
 }
 
-/* The constant matrix behind w; *transposed is flipped when it lies behind a Transpose. */
+/* The constant matrix behind w; *transposed is flipped when it lies behind a Transpose. One of 16 bits lies behind a Cast. */
 static ow_value *find_matrix(ow_value *w, bool *transposed) {
+  const ow_node *const widened = ow_match_op(w, "Cast");
+  const bool cast = widened && ow_value_is_f32(w);
+  if (cast)
+    w = widened->inputs[0];
   const ow_node *const node = ow_match_op(w, "Transpose");
-  if (is_matrix(w))
+  if (is_matrix(w, cast))
     return w;
-  if (!node || !is_matrix(node->inputs[0]))
+  if (!node || !is_matrix(node->inputs[0], cast))
     return NULL;
   size_t count;
   const int64_t *const perm = ow_node_ints(node, "perm", &count);

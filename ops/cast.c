@@ -2,6 +2,7 @@
  * byte, wrap; NaN gives 0; anything not zero is true; small floats round to nearest even, float8e8m0 as its attribute says. */
 #include <inttypes.h>
 
+#include "ops/cpu/fast.h"
 #include "ops/op_help.h"
 
 #define TYPES_CAST \
@@ -220,7 +221,7 @@ static const ow_kernel bit_cast_reference = {
     .name = "bit_cast_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_bit_cast};
 static const ow_kernel *const bit_cast_kernels[] = {&bit_cast_reference, NULL};
 static const ow_kernel cast_reference = {.name = "cast_reference", .run = run_cast};
-static const ow_kernel *const cast_kernels[] = {&cast_reference, NULL};
+static const ow_kernel *const cast_kernels[] = {OW_FAST_CAST & cast_reference, NULL};
 static const ow_inplace same_place[] = {{0, 0}};
 static const ow_attr_spec to_name_attrs[] = {{"to", OW_ATTR_STRING, true}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec to_attrs[] = {{"to", OW_ATTR_INT, true}, {NULL, OW_ATTR_NONE, false}};

@@ -40,7 +40,9 @@ static onward_status linear_infer(ow_infer *c) {
   if (!linear_find_activation(c->node))
     return ow_infer_fail(c, ONWARD_MODEL, "no activation '%s'", ow_node_string(c->node, "activation", ""));
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
-  OW_TRY(ow_infer_alike(c, 0, c->in_count - 1));
+  const uint32_t half = OW_BIT(ONWARD_FLOAT16) | OW_BIT(ONWARD_BFLOAT16); /* weights that packing widens */
+  for (size_t i = 1; i < c->in_count; i++)
+    OW_TRY(ow_infer_types(c, i, OW_BIT(dtype) | (i % 2 && dtype == ONWARD_FLOAT32 ? half : 0)));
   OW_TRY(ow_infer_rank(c, 0, 1, ONWARD_MAX_RANK));
   ow_shape out = c->in[0].shape;
   ow_dim columns = ow_dim_const(0);

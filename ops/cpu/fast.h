@@ -35,6 +35,7 @@ OW_FAST_DECLARE(ow_binary);
 OW_FAST_DECLARE(ow_unary);
 OW_FAST_DECLARE(ow_where);
 OW_FAST_DECLARE(ow_nbits);
+OW_FAST_DECLARE(ow_cast);
 OW_FAST_DECLARE(ow_matmul_integer);
 OW_FAST_DECLARE(ow_qlinear_matmul);
 OW_FAST_DECLARE(ow_matmul_to_float);
@@ -63,6 +64,7 @@ extern const ow_kernel ow_linear_dnnl;
 #define OW_FAST_NBITS OW_FAST_LEVELS(ow_nbits)
 /* matmul_integer, qlinear_matmul, matmul_to_float, dynamic_matmul, qgemm */
 #define OW_FAST_QUANTIZED(stem) OW_FAST_LEVELS(ow_##stem)
+#define OW_FAST_CAST OW_FAST_LEVELS(ow_cast)
 #define OW_FAST_WHERE OW_FAST_LEVELS(ow_where)
 
 #endif

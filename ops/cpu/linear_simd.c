@@ -12,8 +12,9 @@ typedef struct state {
 static bool trans_b(const ow_args *a) { return ow_node_int(a->node, "trans_b", 0) != 0; }
 
 static bool supports(const ow_args *a, ow_why *why) {
-  if (!ow_fast_f32(a, why))
-    return false;
+  for (size_t i = 0; i < a->in_count; i++)
+    if (a->in[i] && a->in[i]->dtype != ONWARD_FLOAT32 && (i % 2 == 0 || a->in[0]->dtype != ONWARD_FLOAT32))
+      return ow_refuse(why, "input %zu is %s, want float32", i, onward_dtype_name(a->in[i]->dtype));
   if (a->in_count > 2 * MAX_PARTS + 1)
     return ow_refuse(why, "%zu weights, at most %d", a->in_count / 2, MAX_PARTS);
   for (size_t i = 1; i < a->in_count; i += 2)
@@ -31,6 +32,19 @@ static uint64_t pack_slots(const ow_args *a) {
 
 static uint32_t pack_variant(const ow_args *a, size_t slot) { return (void)slot, trans_b(a); }
 
+/* Weights of 16 bits as floats; NULL without memory. */
+static float *widen(const ow_args *a, const onward_tensor *w) {
+  const int64_t count = ow_count(w);
+  size_t bytes;
+  float *const to = ow_size_mul((size_t)count, sizeof *to, &bytes) ? ow_alloc(a->allocator, bytes) : NULL;
+  for (int64_t i = 0; to && i < count; i++) {
+    uint16_t half;
+    memcpy(&half, (const char *)w->data + 2 * i, sizeof half);
+    to[i] = w->dtype == ONWARD_FLOAT16 ? ow_f32_from_f16(half) : ow_f32_from_bf16(half);
+  }
+  return to;
+}
+
 static onward_status pack(const ow_args *a, size_t slot, ow_packed *out, onward_error *err) {
   const onward_tensor *const w = a->in[slot];
   const bool trans = trans_b(a);
@@ -38,12 +52,16 @@ static onward_status pack(const ow_args *a, size_t slot, ow_packed *out, onward_
   size_t bytes;
   if (!OW_ISA_NAME(ow_gemm_packed_bytes)(k, n, &bytes))
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "input %zu: the packed weight is too large", slot);
-  out->data = ow_alloc(a->allocator, bytes);
-  if (!out->data)
+  float *const wide = w->dtype == ONWARD_FLOAT32 ? NULL : widen(a, w);
+  out->data = wide || w->dtype == ONWARD_FLOAT32 ? ow_alloc(a->allocator, bytes) : NULL;
+  if (!out->data) {
+    ow_free(a->allocator, wide);
     return ow_node_fail(a->node, err, ONWARD_MEMORY, "out of memory packing input %zu (%zu bytes)", slot, bytes);
+  }
   out->bytes = bytes;
   out->replaces_source = true;
-  OW_ISA_NAME(ow_gemm_pack_weight)(out->data, w->data, trans ? 1 : n, trans ? k : 1, k, n, a->threads);
+  OW_ISA_NAME(ow_gemm_pack_weight)(out->data, wide ? wide : w->data, trans ? 1 : n, trans ? k : 1, k, n, a->threads);
+  ow_free(a->allocator, wide);
   return ONWARD_OK;
 }
 

@@ -230,6 +230,19 @@ static void nbits_cases(run_context *x) {
     }
 }
 
+static void half_cases(run_context *x) {
+  for (size_t n = 0; n < COUNT(lengths); n++)
+    for (const char *t = "hg"; *t; t++) {
+      char to[16];
+      snprintf(to, sizeof to, "i:to=%d", *t == 'h' ? 10 : 16);
+      run_checkf(x, "", "Cast", 13, "i:to=1", "%c:3x%d:n", *t, lengths[n]);
+      run_checkf(x, "", "Cast", 13, to, "f:3x%d:n", lengths[n]);
+      run_checkf(x, "onward", "Linear", 1, NULL, "f:5x%d %c:%dx33:s! f:33!", lengths[n], *t, lengths[n]);
+      run_checkf(x, "onward", "Linear", 1, "i:trans_b=1", "f:5x40 %c:%dx40:s!", *t, lengths[n]);
+    }
+  run_checkf(x, "", "Cast", 13, "i:to=1", "h:100003:n!");
+}
+
 static void quantized_cases(run_context *x) {
   static const int shapes[][3] = {{1, 64, 1},  {1, 33, 17},  {2, 1, 8},    {3, 100, 31}, {5, 65, 33},
                                   {6, 64, 64}, {7, 31, 100}, {13, 257, 9}, {40, 96, 70}, {100, 300, 50},
@@ -414,6 +427,7 @@ void cases_all(run_context *x) {
   attention_cases(x);
   contrib_attention_cases(x);
   quantized_cases(x);
+  half_cases(x);
 }
 
 /* ---- bench ----------------------------------------------------------------------------------------------------------------- */

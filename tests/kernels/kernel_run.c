@@ -134,6 +134,8 @@ static void fill(const run_case *c, onward_tensor *t, const char *kind, uint64_t
       if ((kind[0] == 'g' || kind[0] == 'k') && i % line < line * 9 / 10)
         x = kind[0] == 'g' ? -INFINITY : -FLT_MAX;
       memcpy((char *)t->data + i * 4, &x, 4);
+    } else if (t->dtype == ONWARD_FLOAT16 || t->dtype == ONWARD_BFLOAT16) {
+      ow_set_f64(t->dtype, t->data, i, (double)float_value(kind[0], seed, root));
     } else if (t->dtype == ONWARD_BOOL) {
       ((uint8_t *)t->data)[i] = kind[0] == 'o' ? 0 : kind[0] == 'w' ? 1 : next_random(seed) % 3 != 0;
     } else if (t->dtype == ONWARD_UINT8 || t->dtype == ONWARD_INT8) {
@@ -164,6 +166,8 @@ static void add_input(built *b, const run_case *c, char *word, uint64_t *seed, o
              : word[0] == 'i' ? ONWARD_INT32
              : word[0] == 'u' ? ONWARD_UINT8
              : word[0] == 'c' ? ONWARD_INT8
+             : word[0] == 'h' ? ONWARD_FLOAT16
+             : word[0] == 'g' ? ONWARD_BFLOAT16
                               : ONWARD_INT64;
   const size_t length = strlen(word);
   b->constant[slot] = word[length - 1] == '!';

@@ -8,7 +8,7 @@
 #define RUN_OUTPUTS 4
 
 /* An operator and its inputs in words, separated by spaces.
- *   inputs      "f:2x3:n!"  type (f float32, b bool, i int32 of 0 and 1, l int64, u uint8, c int8), dims ("s" for a scalar, 0 allowed), values, "!" for a constant
+ *   inputs      "f:2x3:n!"  type (f float32, b bool, i int32 of 0 and 1, l int64, u uint8, c int8, h float16, g bfloat16), dims ("s" for a scalar, 0 allowed), values, "!" for a constant
  *               "l:2:=1,-1" whole numbers as written                "-" left out
  *               values of f: n normal, s small (divided by the root of the largest dim),
  *               t thousandths, x with NaN, infinities, -0, denormals and

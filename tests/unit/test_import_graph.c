@@ -77,7 +77,7 @@ static void test_large_graphs(void **state) {
   assert_int_equal(l.graph->node_count, LENGTH + 1);
   assert_int_equal(l.graph->last->input_count, LENGTH);
   end(&l);
-  assert_true(ow_time_ns() - start < 5000000000);
+  assert_true(ow_time_ns() - start < 30000000000);
 }
 
 /* ---- subgraphs -------------------------------------------------------------------------------------------------------------------- */
@@ -355,7 +355,7 @@ static void test_explosion(void **state) {
   const int64_t start = ow_time_ns();
   expect_limited(call_model("F0", "x", "y", functions, COUNT), (onward_limits){.nodes = 100000}, ONWARD_LIMIT,
                  "limit nodes of 100000 (--limit nodes=N)");
-  assert_true(ow_time_ns() - start < 5000000000);
+  assert_true(ow_time_ns() - start < 30000000000);
   /* A chain of calls deeper than any limit of the file's nesting. */
   enum { CHAIN = 2000 };
   pb graph = io("x", "y");
