@@ -91,6 +91,13 @@ static onward_status check_outputs(const ow_plugin_op *op, ow_infer *c, onward_e
       return ow_fail(err, ONWARD_PLUGIN,
                      "plug-in %s: infer gives output %zu the type %s, which its descriptor does not list", op->library,
                      o, type->dtype ? onward_dtype_name(type->dtype) : "of nothing");
+    const ow_type *const before = &c->node->outputs[o]->type; /* of the load, when shapes are bound */
+    if (before->dtype && (before->dtype != type->dtype ||
+                          (before->shape.rank >= 0 && type->shape.rank >= 0 && before->shape.rank != type->shape.rank)))
+      return ow_fail(err, ONWARD_PLUGIN,
+                     "plug-in %s: infer gives output %zu the type %s of rank %d, and gave %s of rank %d before",
+                     op->library, o, onward_dtype_name(type->dtype), type->shape.rank, onward_dtype_name(before->dtype),
+                     before->shape.rank);
     bool open = type->shape.rank < 0;
     for (int32_t d = 0; d < type->shape.rank; d++)
       open = open || ow_dim_is_unknown(type->shape.dims[d]);

@@ -1,92 +1,11 @@
 /* Plug-ins: good ones, and every way one can be wrong. The values were computed by hand. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cmocka.h>
+#include "abi/plugin_fixture.h"
 
-#include "onward/onward.h"
-#include "onward/plugin.h"
-#include "unit/onnx_bytes.h"
-
-enum { F32 = 1, F16 = 10, NODE = 1, INITIALIZER = 5, INPUT = 11, OUTPUT = 12 };
-
+#define SCALAR_MIX ONWARD_BINARY_DIR "/tests/plugins/scalar_mix.so"
 #define REPEAT ONWARD_BINARY_DIR "/tests/plugins/repeat.so"
 #define NO_SYMBOL ONWARD_BINARY_DIR "/tests/plugins/no_symbol.so"
-
-static onward_model *model;
-static onward_session *session;
-static onward_error err;
-static onward_model_options options;
-
-static int reset(void **state) {
-  (void)state;
-  model = NULL;
-  session = NULL;
-  err = (onward_error){ONWARD_OK, ""};
-  options = onward_model_options_default();
-  return 0;
-}
-
-static int clean(void **state) {
-  (void)state;
-  onward_session_free(session);
-  onward_model_free(model);
-  return 0;
-}
-
-/* y = op(x); frees nothing it is not given. x is float [dims] */
-static pb one_node(pb node, int32_t dtype, const char *dims) {
-  pb g = {0};
-  pb_message(&g, NODE, node);
-  pb_message(&g, INPUT, pb_value("x", dtype, dims));
-  pb_message(&g, OUTPUT, pb_value("y", dtype, "?"));
-  return g;
-}
-
-static onward_status load(pb graph) {
-  char path[] = "/tmp/onward_plugin_XXXXXX";
-  const int file = mkstemp(path);
-  pb bytes = pb_model(graph);
-  assert_true(file >= 0);
-  assert_int_equal(write(file, bytes.data, bytes.size), bytes.size);
-  (void)close(file);
-  pb_free(&bytes);
-  const onward_status status = onward_model_load(path, &options, &model, &err);
-  (void)unlink(path);
-  return status;
-}
-
-static void with_library(const char *path) {
-  static const char *paths[1];
-  paths[0] = path;
-  options.plugins = paths;
-  options.plugin_count = 1;
-}
-
-static void with_init(onward_plugin_init_fn init) {
-  static onward_plugin_init_fn inits[1];
-  inits[0] = init;
-  options.plugin_inits = inits;
-  options.plugin_init_count = 1;
-}
-
-static onward_status run(onward_tensor x, onward_named_tensor *y) {
-  const onward_named_tensor in = {"x", x};
-  *y = (onward_named_tensor){.name = "y"};
-  if (!session)
-    assert_int_equal(onward_session_create(model, NULL, &session, &err), ONWARD_OK);
-  return onward_session_run(session, &in, 1, y, 1, NULL, &err);
-}
-
-static void says(const char *text) {
-  if (!strstr(err.message, text))
-    fail_msg("'%s' does not say '%s'", err.message, text);
-}
 
 /* ---- repeat.so --------------------------------------------------------------------------------------------------------- */
 
@@ -202,6 +121,26 @@ static void stands_between_fusions(void **state) {
   assert_memory_equal(y.tensor.data, want, sizeof want);
 }
 
+/* a -> ScalarMix(2 a + 3 a): the output must not be put over a layer that is read again. */
+static void reads_one_input_twice(void **state) {
+  (void)state;
+  with_library(SCALAR_MIX);
+  const int64_t two[] = {2};
+  const float weights[] = {2, 3};
+  pb g = {0};
+  pb_message(&g, NODE, pb_node("Neg", "x", "a"));
+  pb_message(&g, NODE, pb_node_named("mix", "example", "ScalarMix", "w - a a", "y"));
+  pb_message(&g, INITIALIZER, pb_tensor_raw("w", F32, two, 1, weights, sizeof weights));
+  pb_message(&g, INPUT, pb_value("x", F32, "n"));
+  pb_message(&g, OUTPUT, pb_value("y", F32, "n"));
+  assert_int_equal(load(g), ONWARD_OK);
+  float x[] = {1, -2, 4};
+  onward_named_tensor y;
+  assert_int_equal(run((onward_tensor){ONWARD_FLOAT32, 1, {3}, x, sizeof x}, &y), ONWARD_OK);
+  const float want[] = {-5, 10, -20};
+  assert_memory_equal(y.tensor.data, want, sizeof want);
+}
+
 /* ---- libraries that are none --------------------------------------------------------------------------------------------- */
 
 static void refuse_library(const char *path, onward_status status, const char *text) {
@@ -209,6 +148,103 @@ static void refuse_library(const char *path, onward_status status, const char *t
   assert_int_equal(load(one_node(repeat_node(0, 2), F32, "n")), status);
   says(path);
   says(text);
+}
+
+/* A file made from repeat.so: byte `at` set, then cut to size bytes (0: whole). The caller unlinks it. */
+static void write_changed(char *path, size_t size, size_t at, unsigned char byte) {
+  FILE *const from = fopen(REPEAT, "rb");
+  const int file = mkstemp(path);
+  assert_true(from && file >= 0);
+  static unsigned char bytes[1 << 20];
+  const size_t all = fread(bytes, 1, sizeof bytes, from);
+  (void)fclose(from);
+  assert_true(all > 64 && all < sizeof bytes && at < all);
+  bytes[at] = byte;
+  size = size ? size : all;
+  assert_int_equal(write(file, bytes, size), size);
+  (void)close(file);
+}
+
+static void refuse_changed(size_t size, size_t at, unsigned char byte) {
+  char path[] = "/tmp/onward_plugin_XXXXXX";
+  write_changed(path, size, at, byte);
+  with_library(path);
+  const onward_status status = load(one_node(repeat_node(0, 2), F32, "n"));
+  (void)unlink(path);
+  assert_int_equal(status, ONWARD_PLUGIN);
+  says(path);
+  says("cannot be loaded: ");
+}
+
+static void refuses_foreign_libraries(void **state) {
+  (void)state;
+  enum { MAGIC = 0, CLASS = 4, MACHINE = 18 }; /* offsets in an ELF header */
+  refuse_changed(0, MAGIC, 0);
+  refuse_changed(0, CLASS, 1);      /* 32-bit */
+  refuse_changed(0, MACHINE, 0x15); /* 64-bit PowerPC */
+  refuse_changed(1, CLASS, 2);
+  refuse_changed(40, CLASS, 2);
+  char folder[] = "/tmp/onward_plugin_XXXXXX", fifo[64];
+  assert_true(mkdtemp(folder) != NULL);
+  (void)snprintf(fifo, sizeof fifo, "%s/fifo", folder);
+  assert_int_equal(mkfifo(fifo, 0600), 0);
+  with_library(fifo);
+  const onward_status status = load(one_node(repeat_node(0, 2), F32, "n"));
+  (void)unlink(fifo);
+  (void)rmdir(folder);
+  assert_int_equal(status, ONWARD_IO);
+  says("not a regular file");
+}
+
+static void refuses_the_same_operator_of_two_libraries(void **state) {
+  (void)state;
+  const char *const paths[] = {REPEAT, REPEAT};
+  options.plugins = paths;
+  options.plugin_count = 2;
+  assert_int_equal(load(one_node(repeat_node(0, 2), F32, "n")), ONWARD_PLUGIN);
+  says("example.Repeat: versions from 1 and from 1 overlap");
+}
+
+static bool is_mapped(const char *path) {
+  FILE *const maps = fopen("/proc/self/maps", "r");
+  char line[4096];
+  bool found = false;
+  while (maps && fgets(line, sizeof line, maps))
+    found = found || strstr(line, path);
+  if (maps)
+    (void)fclose(maps);
+  return found;
+}
+
+/* Whatever a model says, no library is opened for it. */
+static void no_model_names_a_library(void **state) {
+  (void)state;
+  enum { METADATA = 14, KEY = 1, VALUE = 2 };
+  char path[] = "/tmp/onward_plugin_XXXXXX";
+  write_changed(path, 0, 0, 0x7f);
+  const int64_t one[] = {1};
+  pb graphs[] = {
+      one_node(pb_node_named("n", path, "Repeat", "x", "y"), F32, "n"),
+      one_node(repeat_node(0, 2), F32, "n"),
+      one_node(pb_node("Add", "x w", "y"), F32, "n"),
+  };
+  pb_message(&graphs[2], INITIALIZER, pb_external("w", F32, one, 1, path, "0", "4"));
+  for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+    pb bytes = pb_model(graphs[i]), entry = {0};
+    pb_text(&entry, KEY, "plugin");
+    pb_text(&entry, VALUE, path);
+    pb_message(&bytes, METADATA, entry);
+    const onward_status status = onward_model_load_memory(bytes.data, bytes.size, "/", &options, &model, &err);
+    pb_free(&bytes);
+    assert_int_not_equal(status, ONWARD_OK);
+    assert_false(is_mapped(path));
+  }
+  with_library(path); /* who runs the model may name it */
+  const onward_status status = load(one_node(repeat_node(0, 2), F32, "n"));
+  const bool mapped = is_mapped(path);
+  (void)unlink(path);
+  assert_int_equal(status, ONWARD_OK);
+  assert_true(mapped);
 }
 
 static void refuses_libraries(void **state) {
@@ -489,7 +525,11 @@ int main(void) {
       TEST(repeats_halves),
       TEST(names_operator_and_library),
       TEST(stands_between_fusions),
+      TEST(reads_one_input_twice),
       TEST(refuses_libraries),
+      TEST(refuses_foreign_libraries),
+      TEST(refuses_the_same_operator_of_two_libraries),
+      TEST(no_model_names_a_library),
       TEST(runs_static_and_survives_failure),
       TEST(watches_behind_outputs),
       TEST(takes_other_sizes),

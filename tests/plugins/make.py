@@ -86,6 +86,7 @@ def main():
     between("fourier_mix", helper.make_node("FourierMix", ["a"], ["b"], "custom", domain="example"),
             lambda a: np.fft.fft(np.fft.fft(a, axis=-1), axis=-2).real, shapes + [(2, 7, WIDTH)], "tokens")
     half()
+    decoder()
 
 
 def scalar_mix(weights, bias, shapes):
@@ -115,6 +116,25 @@ def half():
     for i, n in enumerate((5, 0)):
         x = np.arange(n).astype(np.float16)
         save_set(folder, i, {"x": x}, {"y": np.repeat(x, 2)})
+
+
+def decoder():
+    """For `onward generate`: token t is followed by (3 t + 1) mod 8."""
+    ids = np.arange(8)
+    table = np.zeros((8, 8), np.float32)
+    table[ids, (3 * ids + 1) % 8] = 1
+    weights = {"rows": np.eye(8, dtype=np.float32), "noise": np.full((8, 8), 0.01, np.float32), "weights": np.array([3, 1], np.float32), "next": table}
+    nodes = [helper.make_node("Gather", ["rows", "input_ids"], ["a"]), helper.make_node("Gather", ["noise", "input_ids"], ["b"]),
+             helper.make_node("ScalarMix", ["weights", "", "a", "b"], ["mixed"], "custom", domain="example", normalize=1),
+             helper.make_node("MatMul", ["mixed", "next"], ["logits"])]
+    folder = os.path.join(HERE, "scalar_mix", "decoder")
+    save_model(folder, helper.make_graph(nodes, "decoder", [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])],
+                                         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "tokens", 8])],
+                                         [numpy_helper.from_array(v, k) for k, v in weights.items()]))
+    for i, given in enumerate(([[1, 4, 5]], [[7], [0]])):
+        given = np.array(given, np.int64)
+        mixed = np.average([weights["rows"][given], weights["noise"][given].astype(np.float64)], axis=0, weights=[3, 1])
+        save_set(folder, i, {"input_ids": given}, {"logits": (mixed @ table).astype(np.float32)})
 
 
 main()

@@ -248,7 +248,8 @@ typedef struct onward_op_desc {
   uint32_t flags;
   uint32_t reserved; /* 0 */
   void *user;        /* for node_user */
-  /* Sets the type of every output. Called at load with symbolic dims, again with numbers when shapes are bound. */
+  /* Sets the type of every output. Called at load with symbolic dims, again with numbers when shapes are bound: dtypes, and ranks once
+   * known, must stay. */
   onward_status (*infer)(const onward_host *host, const onward_node *node, onward_infer *c, onward_error *err);
   /* Fills the outputs. Must not call alloc when that can be avoided: state and workspace are there for that. */
   onward_status (*run)(const onward_host *host, const onward_node *node, onward_call *call, void *state,
