@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The command under signals, full disks, closed descriptors and odd words. Usage: test_command.py ONWARD MODELS"""
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -58,6 +59,50 @@ class Output(unittest.TestCase):
             result = onward("bench", *BENCH, "--seconds", "0.01", "--profile", path, preexec_fn=limit)
             self.assertNotEqual(result.returncode, 0)
             self.assertEqual(open(path).read(), "old")
+
+
+class Progress(unittest.TestCase):
+    """How far a load is, on a terminal alone. A plug-in that waits makes it long."""
+    slow = ["--plugin", os.path.join(os.path.dirname(ONWARD), "tests", "plugins", "slow.so")]
+
+    def on_terminal(self, *words):
+        try:
+            terminal, side = pty.openpty()
+        except OSError as e:
+            self.skipTest(f"no terminal can be made: {e}")
+        shown = b""
+        with subprocess.Popen([ONWARD, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=side) as process:
+            os.close(side)
+            out = process.communicate(timeout=100)[0].decode()
+            try:
+                while piece := os.read(terminal, 65536):
+                    shown += piece
+            except OSError:  # nobody holds the other side any more
+                pass
+        os.close(terminal)
+        return process.returncode, out, shown.decode()
+
+    def test_on_a_terminal(self):
+        code, out, shown = self.on_terminal("dump", MODEL, *self.slow)
+        self.assertEqual(code, 0, shown)
+        self.assertIn("\r\x1b[Kloading: 100 %, done", shown)
+        self.assertTrue(shown.endswith("\r\x1b[K"), repr(shown))
+        self.assertEqual(out, onward("dump", MODEL).stdout)
+
+    def test_gone_before_an_error(self):
+        code, out, shown = self.on_terminal("check", MODEL, *self.slow, "--limit", "nodes=3")
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("loading: ", shown)
+        self.assertNotIn("loading: ", shown.rpartition("\r\x1b[K")[2])
+        self.assertIn("--limit nodes=N", shown.rpartition("\r\x1b[K")[2])
+
+    def test_not_in_a_pipe(self):
+        result = onward("dump", MODEL, *self.slow)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
+    def test_not_beside_results_of_test(self):
+        shown = self.on_terminal("test", MODEL, *self.slow)[2]
+        self.assertNotIn("loading", shown)
 
 
 class Surroundings(unittest.TestCase):

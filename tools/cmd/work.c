@@ -5,17 +5,45 @@
 
 #include "interrupt.h"
 
-static void print_warning(void *unused, onward_log_level level, const char *text) {
-  (void)unused;
-  if (level == ONWARD_LOG_WARNING)
-    fprintf(stderr, "warning: %s\n", text);
+#define QUIET_MS 300 /* a load that takes longer shows how far it is, on a terminal */
+
+static void clear_line(ow_work *work) {
+  if (!work->line_shown)
+    return;
+  fputs("\r\033[K", stderr);
+  work->line_shown = false;
+}
+
+static void print_warning(void *context, onward_log_level level, const char *text) {
+  if (level != ONWARD_LOG_WARNING)
+    return;
+  clear_line(context);
+  fprintf(stderr, "warning: %s\n", text);
+}
+
+static bool print_progress(void *context, const char *stage, double fraction) {
+  ow_work *const work = context;
+  if (ow_host_ms() - work->load_began > QUIET_MS) {
+    fprintf(stderr, "\r\033[Kloading: %3.0f %%, %s", 100 * fraction, stage);
+    fflush(stderr);
+    work->line_shown = true;
+  }
+  return true;
 }
 
 bool ow_work_load(ow_work *work, const char *path, const ow_common *common, bool quiet, onward_error *err) {
   onward_model_options options = common->model;
-  if (!quiet)
-    options.log = print_warning;
+  if (!quiet) {
+    options.log = print_warning; /* runs warn too */
+    options.log_context = work;
+  }
+  if (!quiet && ow_host_terminal()) {
+    options.progress = print_progress;
+    options.progress_context = work;
+    work->load_began = ow_host_ms();
+  }
   const onward_status status = onward_model_load(path, &options, &work->model, err);
+  clear_line(work);
   if (status == ONWARD_UNSUPPORTED && options.precision != ONWARD_PRECISION_F32 &&
       strstr(err->message, "precision") != NULL)
     return ow_cmd_fail(err, ONWARD_ARGUMENT, "--precision %s: not built yet", common->precision);

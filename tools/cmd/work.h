@@ -10,9 +10,11 @@ typedef struct ow_work {
   onward_session *session;
   ow_signature signature;
   ow_scratch scratch;
+  double load_began; /* on the clock of ow_host_ms */
+  bool line_shown;   /* a line that is not ended stands on the terminal */
 } ow_work;
 
-/* Warnings of the library go to stderr unless quiet. */
+/* Warnings of the library go to stderr unless quiet, and on a terminal how far a long load is. */
 bool ow_work_load(ow_work *work, const char *path, const ow_common *common, bool quiet, onward_error *err);
 bool ow_work_session(ow_work *work, const ow_common *common, bool profile, onward_error *err);
 bool ow_work_save_profile(ow_work *work, const char *path, onward_error *err);

@@ -70,10 +70,11 @@ typedef struct onward_error {
   char message[ONWARD_ERROR_MESSAGE_SIZE]; /* NUL-terminated, one line, valid UTF-8 */
 } onward_error;
 
-/* "FORMAT" for ONWARD_FORMAT; "?" for a value not in the list. Never NULL. */
+/* "FORMAT" for ONWARD_FORMAT; "?" for a value not in the list. Never NULL. Any thread.
+ *     fprintf(stderr, "%s: %s\n", onward_status_name(err.status), err.message); */
 ONWARD_API const char *onward_status_name(onward_status status);
 
-/* The library's version, such as "0.1.0". */
+/* The library's version, such as "0.1.0"; ONWARD_VERSION_STRING is the version of this header. */
 ONWARD_API const char *onward_version(void);
 
 /* ---- tensors --------------------------------------------------------------------------------------------------------- */
@@ -119,17 +120,26 @@ typedef struct onward_tensor {
   size_t bytes; /* size of data */
 } onward_tensor;
 
-/* "float32", "int64", ...; "?" for a value not in the list. */
+/* "float32", "int64", ...; "?" for a value not in the list. Any thread.
+ *     puts(onward_dtype_name(info.dtype)); */
 ONWARD_API const char *onward_dtype_name(onward_dtype dtype);
 
 /* Bytes that a dense tensor needs; types below a byte are packed, the first element in the
- * lowest bits, rounded up to bytes in total.
+ * lowest bits, rounded up to bytes in total. A rank of 0 is one element.
+ *     const int64_t dims[] = {1, 128};
+ *     size_t bytes;
+ *     onward_tensor_bytes(ONWARD_INT64, 2, dims, &bytes, &err);                // 1024
  * Errors: ONWARD_ARGUMENT for a bad dtype, rank or negative dim, ONWARD_LIMIT when the product overflows. */
 ONWARD_API onward_status onward_tensor_bytes(onward_dtype dtype, int32_t rank, const int64_t *dims, size_t *bytes,
                                              onward_error *err);
 
 /* Decode a serialized ONNX TensorProto (a .pb file of test data). On success *tensor owns its data and *name, when asked for
- * (may be NULL), is a copy of its name: free both with onward_free. */
+ * (may be NULL), is a copy of its name: free both with onward_free.
+ *     onward_named_tensor in;
+ *     char *name = NULL;
+ *     if (!onward_tensor_parse(file, size, &in.tensor, &name, &err)) ...
+ *     onward_free(in.tensor.data), onward_free(name);
+ * Errors: FORMAT, MODEL, UNSUPPORTED (external data), LIMIT, MEMORY, ARGUMENT. */
 ONWARD_API onward_status onward_tensor_parse(const void *bytes, size_t size, onward_tensor *tensor, char **name,
                                              onward_error *err);
 
@@ -213,7 +223,7 @@ ONWARD_API onward_status onward_model_load(const char *path, const onward_model_
 ONWARD_API onward_status onward_model_load_memory(const void *bytes, size_t size, const char *base_folder,
                                                   const onward_model_options *options, onward_model **model,
                                                   onward_error *err);
-/* After all its sessions and states. No other thread may be using the model. */
+/* After all its sessions and states. No other thread may be using the model. NULL is fine. */
 ONWARD_API void onward_model_free(onward_model *model);
 
 /* What a model wants and gives. dims[i] is -1 where free; then dim_names[i] is its name ("" when it has none). rank is -1
@@ -226,7 +236,7 @@ typedef struct onward_value_info {
   const char *dim_names[ONWARD_MAX_RANK];
 } onward_value_info;
 
-/* How many inputs a run wants and outputs it gives; 0 for NULL. */
+/* How many inputs a run wants and outputs it gives; 0 for NULL. Any thread, as all getters of a model. */
 ONWARD_API size_t onward_model_input_count(const onward_model *model);
 ONWARD_API size_t onward_model_output_count(const onward_model *model);
 /* What the input or output is; index below the count, otherwise ARGUMENT. The strings belong to the model.
@@ -238,7 +248,9 @@ ONWARD_API onward_status onward_model_output(const onward_model *model, size_t i
                                              onward_error *err);
 
 /* metadata_props of the file: how many (0 for NULL), and one of them. index below the count, otherwise ARGUMENT. The strings belong to
- * the model. */
+ * the model.
+ *     for (size_t i = 0; i < onward_model_metadata_count(model); i++)
+ *       if (!onward_model_metadata(model, i, &key, &value, &err)) printf("%s: %s\n", key, value); */
 ONWARD_API size_t onward_model_metadata_count(const onward_model *model);
 ONWARD_API onward_status onward_model_metadata(const onward_model *model, size_t index, const char **key,
                                                const char **value, onward_error *err);
@@ -305,7 +317,7 @@ ONWARD_API onward_session_options onward_session_options_default(void);
  * Errors: ARGUMENT, MEMORY. */
 ONWARD_API onward_status onward_session_create(onward_model *model, const onward_session_options *options,
                                                onward_session **session, onward_error *err);
-/* Not while it runs; what its runs handed out as session memory ends with it. */
+/* Not while it runs; what its runs handed out as session memory ends with it. NULL is fine. */
 ONWARD_API void onward_session_free(onward_session *session);
 
 typedef struct onward_named_tensor {
@@ -328,6 +340,12 @@ ONWARD_API onward_run_options onward_run_options_default(void);
  * what is wanted is computed. tensor.data == NULL (or what the last run put there) asks for session memory, valid until the next
  * run or free; otherwise it is the caller's buffer of tensor.bytes bytes, which must be large enough. On success dtype, rank, dims, bytes and data are set.
  * An input must not be session memory of an earlier run: copy it.
+ *     int64_t ids[] = {101, 7592, 102};
+ *     const onward_named_tensor in = {"input_ids", {ONWARD_INT64, 2, {1, 3}, ids, sizeof ids}};
+ *     onward_named_tensor out = {.name = "logits"};                             // session memory; or set data and bytes
+ *     onward_run_options options = onward_run_options_default();
+ *     options.deadline_ms = 50;
+ *     if (!onward_session_run(session, &in, 1, &out, 1, &options, &err)) use(out.tensor.data, out.tensor.bytes);
  * Errors: INPUT (every mismatch at once), DATA, CANCELLED, MEMORY, LIMIT. After a failure the session can be used again. */
 ONWARD_API onward_status onward_session_run(onward_session *session, const onward_named_tensor *inputs,
                                             size_t input_count, onward_named_tensor *outputs, size_t output_count,
@@ -335,7 +353,9 @@ ONWARD_API onward_status onward_session_run(onward_session *session, const onwar
 
 /* Stop the run that is going on, from any thread or a signal handler: it returns ONWARD_CANCELLED within milliseconds, inside a
  * long operator too. A call that comes before the run or after its last operator is not lost: the request is kept until a run has
- * returned ONWARD_CANCELLED because of it, or onward_session_clear_cancel takes it back. */
+ * returned ONWARD_CANCELLED because of it, or onward_session_clear_cancel takes it back.
+ *     static void on_interrupt(int number) { onward_session_cancel(session); }
+ * NULL is fine. */
 ONWARD_API void onward_session_cancel(onward_session *session);
 /* Forget a request that no run has answered, as one that came just too late for the run that it was meant for. */
 ONWARD_API void onward_session_clear_cancel(onward_session *session);
@@ -349,10 +369,12 @@ typedef struct onward_session_stats {
   uint64_t arena_bytes;
 } onward_session_stats;
 
-/* Zeros for NULL. Not while the session runs. */
+/* Zeros for NULL. Not while the session runs.
+ *     assert(onward_session_get_stats(session).plans_built == shapes_used); */
 ONWARD_API onward_session_stats onward_session_get_stats(const onward_session *session);
 
 /* The recorded steps as Chrome trace JSON, through write as in onward_model_dump. Not while the session runs.
+ *     onward_session_profile(session, print, file, &err);                        // print: see onward_model_dump
  * Errors: ARGUMENT when the session was made without profile, IO. */
 ONWARD_API onward_status onward_session_profile(const onward_session *session,
                                                 bool (*write)(void *context, const char *text, size_t length),
@@ -361,24 +383,43 @@ ONWARD_API onward_status onward_session_profile(const onward_session *session,
 /* ---- state: a key-value cache kept in place -------------------------------------------------------------------------- */
 /* A run with a state is given no past and gives no present: the state keeps them and the run writes only the new rows. All other
  * inputs are the caller's; an attention mask covers the tokens held and the new ones. A run that fails leaves the state as it was.
- * A state is used by one run or call at a time: a second is ONWARD_ARGUMENT. */
+ * A state is used by one run or call at a time: a second is ONWARD_ARGUMENT.
+ *     onward_state_create(model, 2048, &state, &err);
+ *     onward_run_options options = onward_run_options_default();
+ *     options.state = state;
+ *     for (;;) {                                                                 // inputs: the prompt, then one token at a time
+ *       onward_session_run(session, inputs, count, &logits, 1, &options, &err);
+ *       ...
+ *     }
+ *     onward_state_free(state); */
 
 /* Room for at most capacity tokens; memory is taken as they come. The model must outlive the state.
  * Errors: UNSUPPORTED for a model without a cache. A run that goes beyond the capacity is ONWARD_LIMIT. */
 ONWARD_API onward_status onward_state_create(onward_model *model, int64_t capacity, onward_state **state,
                                              onward_error *err);
 ONWARD_API void onward_state_free(onward_state *state);
-/* Whether the state keeps the model's input of this name, so that a run is not given it. */
+/* Whether the state keeps the model's input of this name, so that a run is not given it.
+ *     if (!onward_state_keeps(state, info.name)) give(info.name); */
 ONWARD_API bool onward_state_keeps(const onward_state *state, const char *input);
 /* Tokens held; -1 for NULL. */
 ONWARD_API int64_t onward_state_length(const onward_state *state);
-/* Forget all but the first length tokens. With 0 the next run may have another number of rows. */
+/* Forget all but the first length tokens. With 0 the next run may have another number of rows.
+ *     onward_state_truncate(state, onward_state_length(state) - rejected, &err);
+ * Errors: ARGUMENT for a length outside [0, tokens held]. */
 ONWARD_API onward_status onward_state_truncate(onward_state *state, int64_t length, onward_error *err);
-/* Row i becomes what row rows[i] was (beam search); there are count rows then. */
+/* Row i becomes what row rows[i] was (beam search); there are count rows then. Rows may repeat and be left out.
+ *     const int64_t parents[] = {0, 0, 2};
+ *     onward_state_reorder(state, parents, 3, &err);
+ * Errors: ARGUMENT for a row that is not there, MEMORY. */
 ONWARD_API onward_status onward_state_reorder(onward_state *state, const int64_t *rows, size_t count,
                                               onward_error *err);
+/* A state of its own with the same tokens; the caller frees it.
+ *     onward_state_clone(prompt, &branch, &err);
+ * Errors: ARGUMENT, MEMORY. */
 ONWARD_API onward_status onward_state_clone(const onward_state *state, onward_state **copy, onward_error *err);
-/* A dense copy of one cached tensor, by its 'present' output name; free data with onward_free. */
+/* A dense copy of one cached tensor, by its 'present' output name; free data with onward_free.
+ *     if (!onward_state_export(state, "present.0.key", &tensor, &err)) ...
+ * Errors: ARGUMENT for a name that is none, or an empty state; MEMORY. */
 ONWARD_API onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor,
                                              onward_error *err);
 

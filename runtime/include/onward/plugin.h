@@ -122,7 +122,8 @@ struct onward_host {
    *     return host->set_error(err, ONWARD_DATA, "element %d is negative", i); */
   onward_status (*set_error)(onward_error *err, onward_status status, const char *format, ...)
       ONWARD_PLUGIN_PRINTF(3, 4);
-  /* To the log callback of the model, when there is one. Any callback, any thread. */
+  /* To the log callback of the model, when there is one. Any callback, any thread; text is one line and is not kept.
+   *     host->log(host, ONWARD_LOG_WARNING, "no table for this length: slow"); */
   void (*log)(const onward_host *host, onward_log_level level, const char *text);
 
   /* Only in onward_plugin_init: makes an operator known. Errors: ARGUMENT for a descriptor that cannot be used, PLUGIN for another
@@ -130,7 +131,8 @@ struct onward_host {
   onward_status (*register_op)(onward_registry *registry, const struct onward_op_desc *desc, onward_error *err);
 
   /* The node: its name ("" when it has none), its opset version, the user pointer of its descriptor, how many inputs and outputs
-   * it lists. Those left out are counted, when others follow. */
+   * it lists. Those left out are counted, when others follow. What they return belongs to the model. Any callback.
+   *     for (size_t i = FIRST; i < host->node_input_count(node); i++) ...           // a variadic input */
   const char *(*node_name)(const onward_node *node);
   int32_t (*node_version)(const onward_node *node);
   void *(*node_user)(const onward_node *node);
@@ -138,20 +140,30 @@ struct onward_host {
   size_t (*node_output_count)(const onward_node *node);
 
   /* Attributes, by name. Names and kinds have been checked against the descriptor. Absent: otherwise; NULL and *count 0; false.
-   *     const int64_t axis = host->attr_int(node, "axis", -1); */
+   * Strings and arrays belong to the model. Any callback.
+   *     const int64_t axis = host->attr_int(node, "axis", -1);
+   *     size_t count;
+   *     const int64_t *pads = host->attr_ints(node, "pads", &count); */
   int64_t (*attr_int)(const onward_node *node, const char *name, int64_t otherwise);
   float (*attr_float)(const onward_node *node, const char *name, float otherwise);
   const char *(*attr_string)(const onward_node *node, const char *name, const char *otherwise);
   const int64_t *(*attr_ints)(const onward_node *node, const char *name, size_t *count);
   const float *(*attr_floats)(const onward_node *node, const char *name, size_t *count);
   const char *const *(*attr_strings)(const onward_node *node, const char *name, size_t *count);
-  /* Tensor `index` of a tensor (0) or of tensors; false past the end. data may be unaligned and must not be written to. */
+  /* Tensor `index` of a tensor (0) or of tensors; false past the end. data may be unaligned and must not be written to.
+   *     onward_tensor window;
+   *     if (host->attr_tensor(node, "window", 0, &window)) memcpy(table, window.data, window.bytes); */
   bool (*attr_tensor)(const onward_node *node, const char *name, size_t index, onward_tensor *tensor);
   /* A type: dtype; rank, -1 when open; dims, -1 where free. */
   bool (*attr_type)(const onward_node *node, const char *name, onward_dtype *dtype, int32_t *rank,
                     int64_t dims[ONWARD_MAX_RANK]);
 
-  /* ---- in infer. input, output and d count from 0. */
+  /* ---- in infer, from the thread that called it. input, output and d count from 0. x [...,n] to y [...,2*n]:
+   *     const int32_t rank = host->infer_rank(c, 0);
+   *     onward_dim dims[ONWARD_MAX_RANK];
+   *     for (int32_t d = 0; d < rank; d++) dims[d] = host->infer_dim(c, 0, d);
+   *     if (rank > 0) dims[rank - 1] = host->dim_calc(c, ONWARD_DIM_MUL, dims[rank - 1], onward_dim_of(2));
+   *     return host->infer_set(c, 0, host->infer_dtype(c, 0), rank, dims); */
   /* ONWARD_UNDEFINED: the input is left out. */
   onward_dtype (*infer_dtype)(const onward_infer *c, size_t input);
   /* -1: not known before a run, or left out. */
@@ -159,12 +171,17 @@ struct onward_host {
   /* d below the rank */
   onward_dim (*infer_dim)(const onward_infer *c, size_t input, int32_t d);
   /* The elements of an integer or bool input, when all are known: copied, the count is returned. -1: not known (yet), or more
-   * than max. An operator whose shape depends on them sets ONWARD_DIM unknown dims, and is asked again when they are there. */
+   * than max. An operator whose shape depends on them sets onward_dim_unknown(), and is asked again when they are there.
+   *     int64_t sizes[2];
+   *     const bool known = host->infer_ints(c, 1, sizes, 2) == 2; */
   int64_t (*infer_ints)(const onward_infer *c, size_t input, int64_t *values, size_t max);
   onward_dim (*dim_calc)(onward_infer *c, onward_dim_op op, onward_dim a, onward_dim b);
-  /* *axis in [-rank, rank-1] is made non-negative; MODEL otherwise. */
+  /* *axis in [-rank, rank-1] is made non-negative; MODEL otherwise. rank must be known.
+   *     int64_t axis = host->attr_int(node, "axis", -1);
+   *     const onward_status status = host->infer_axis(c, rank, &axis); */
   onward_status (*infer_axis)(onward_infer *c, int32_t rank, int64_t *axis);
-  /* a and b must be equal: MODEL when they cannot be; where that is open it is checked when shapes are bound. what: "rows". */
+  /* a and b must be equal: MODEL when they cannot be; where that is open it is checked when shapes are bound. what: "rows".
+   *     status = host->infer_equal(c, host->infer_dim(c, 0, 0), host->infer_dim(c, 1, 0), "rows"); */
   onward_status (*infer_equal)(onward_infer *c, onward_dim a, onward_dim b, const char *what);
   /* The NumPy broadcast of two shapes into dims (room for ONWARD_MAX_RANK); any rank may be -1. */
   onward_status (*infer_broadcast)(onward_infer *c, int32_t rank_a, const onward_dim *a, int32_t rank_b,
@@ -174,7 +191,10 @@ struct onward_host {
   onward_status (*infer_set)(onward_infer *c, size_t output, onward_dtype dtype, int32_t rank, const onward_dim *dims);
   onward_status (*infer_same)(onward_infer *c, size_t output, size_t input);
 
-  /* ---- in prepare and run. Shapes are numbers now. */
+  /* ---- in prepare and run, from the thread that called it and inside parallel_for. Shapes are numbers now.
+   *     const onward_tensor *x = host->call_input(call, 0), *y = host->call_output(call, 0);
+   *     const float *from = x->data;
+   *     float *scratch = host->call_workspace(call), *to = y->data; */
   /* NULL: left out. In prepare data is set for constants only. Dense, aligned to the element; never written to. */
   const onward_tensor *(*call_input)(const onward_call *call, size_t input);
   bool (*call_constant)(const onward_call *call, size_t input); /* the same in every run, its data there in prepare */
@@ -185,7 +205,9 @@ struct onward_host {
   /* How many threads parallel_for may use: at least 1. */
   int (*thread_count)(const onward_call *call);
   /* Only in run: splits [0, count) into ranges of about grain and calls body on each, from several threads, and waits. Results must not
-   * depend on how it was split. body must not call parallel_for. */
+   * depend on how it was split. body must not call parallel_for.
+   *     static void twice(void *job, int64_t from, int64_t to) { for (int64_t i = from; i < to; i++) ((float *)job)[i] *= 2; }
+   *     host->parallel_for(call, count, 4096, twice, y->data); */
   void (*parallel_for)(const onward_call *call, int64_t count, int64_t grain,
                        void (*body)(void *context, int64_t from, int64_t to), void *context);
 };
