@@ -1,6 +1,7 @@
 /* ONNX Runtime's GroupQueryAttention: query [B, S, heads * D] with key and value [B, S, kv_heads * D], or all three packed in the
  * query; a past [B, kv_heads, P, D] whose valid length per row follows from seqlens_k; rotation of queries and keys inside. */
 #include "ops/attention_fast.h"
+#include "ops/rotary.h"
 #include "ops/sdpa.h"
 
 enum {
@@ -113,10 +114,10 @@ static onward_status gqa_infer(ow_infer *c) {
 typedef struct gqa_job {
   ow_sdpa s;
   const ow_args *args;
-  onward_tensor turned;           /* queries and keys after their rotation, in double: [B, S, heads + kv, D] */
-  int64_t window;                 /* keys that a query sees at most; 0: all */
-  const onward_tensor *cos, *sin; /* NULL: nothing turns */
-  bool interleaved, prompt;
+  onward_tensor turned; /* queries and keys after their rotation, in double: [B, S, heads + kv, D] */
+  int64_t window;       /* keys that a query sees at most; 0: all */
+  ow_turn turn;         /* cos NULL: nothing turns */
+  bool prompt;
 } gqa_job;
 
 /* seqlens_k holds the index of the last valid key of each row. In a prompt the rows are padded on the right. */
@@ -148,7 +149,6 @@ static gqa_job gqa_job_of(const ow_args *a) {
   const float scale = ow_node_float(a->node, "scale", 0.0f);
   gqa_job j = {.args = a,
                .window = ow_node_int(a->node, "local_window_size", -1),
-               .interleaved = ow_node_int(a->node, "rotary_interleaved", 0) != 0,
                .s = {.q = {q, heads, length, size, 0, length * q->dims[2], size, q->dims[2]},
                      .k = {k ? k : q, kv, length, size, k ? 0 : heads * size, length * (k ? kv * size : q->dims[2]),
                            size, k ? kv * size : q->dims[2]},
@@ -163,8 +163,8 @@ static gqa_job gqa_job_of(const ow_args *a) {
                      .span = gqa_span,
                      .bias = gqa_bias}};
   if (ow_node_int(a->node, "do_rotary", 0) != 0) {
-    j.cos = ow_args_in(a, GQA_COS);
-    j.sin = ow_args_in(a, GQA_SIN);
+    const onward_tensor *const cos = ow_args_in(a, GQA_COS);
+    j.turn = (ow_turn){cos, ow_args_in(a, GQA_SIN), cos->dims[1], ow_node_int(a->node, "rotary_interleaved", 0) != 0};
   }
   if (past) {
     j.s.past_k = ow_heads_outer(past, kv, past->dims[2], size);
@@ -192,27 +192,17 @@ static onward_status gqa_prepare(const ow_args *a, void *state, size_t *workspac
 
 /* One head of one token, from x into the turned ones. */
 static void gqa_turn(const gqa_job *j, const ow_heads *x, int64_t b, int64_t h, int64_t i, int64_t place, double *to) {
-  const onward_tensor *const cos = j->cos, *const sin = j->sin;
   const int64_t at = x->offset + b * x->b + h * x->h + i * x->s;
   for (int64_t d = 0; d < x->size; d++)
     to[d] = ow_load(x->x->dtype, x->x->data, at + d);
-  if (!cos)
-    return;
-  const int64_t half = cos->dims[1];
-  for (int64_t d = 0; d < half; d++) {
-    const int64_t first = j->interleaved ? 2 * d : d, second = j->interleaved ? first + 1 : first + half;
-    const double co = ow_load(cos->dtype, cos->data, place * half + d),
-                 si = ow_load(sin->dtype, sin->data, place * half + d);
-    const double re = to[first], im = to[second];
-    to[first] = re * co - im * si;
-    to[second] = re * si + im * co;
-  }
+  if (j->turn.cos)
+    ow_turn_head(&j->turn, place, x->x->dtype, x->x->data, at, ONWARD_FLOAT64, to, 0);
 }
 
 /* Lengths and positions are checked before anything is read by them. */
 static onward_status gqa_check(const gqa_job *j, onward_error *err) {
   const ow_args *const a = j->args;
-  const onward_tensor *last = a->in[GQA_LAST], *cos = j->cos, *positions = ow_args_in(a, GQA_POSITIONS);
+  const onward_tensor *last = a->in[GQA_LAST], *cos = j->turn.cos, *positions = ow_args_in(a, GQA_POSITIONS);
   const int64_t length = j->s.q.length, held = j->s.past_k.length;
   if (ow_count(last) != j->s.batch)
     return ow_node_fail(a->node, err, ONWARD_DATA, "seqlens_k has %lld elements for a batch of %lld",
@@ -227,7 +217,7 @@ static onward_status gqa_check(const gqa_job *j, onward_error *err) {
   }
   if (!cos)
     return ONWARD_OK;
-  if (cos->dims[1] * 2 > j->s.q.size || cos->dims[1] != j->sin->dims[1] || cos->dims[0] != j->sin->dims[0])
+  if (cos->dims[1] * 2 > j->s.q.size || cos->dims[1] != j->turn.sin->dims[1] || cos->dims[0] != j->turn.sin->dims[0])
     return ow_node_fail(a->node, err, ONWARD_DATA, "tables of %lld columns for heads of %lld", (long long)cos->dims[1],
                         (long long)j->s.q.size);
   if (positions)

@@ -1,6 +1,6 @@
 /* RotaryEmbedding of ai.onnx and com.microsoft: pairs of elements of each head turned by the angle of their token's position. The
  * input is [B, S, heads * D] or [B, heads, S, D]. Source: Su et al., "RoFormer" (arXiv 2104.09864). */
-#include "ops/reference.h"
+#include "ops/rotary.h"
 
 /* The two domains differ in the order of inputs and in what positions may be. */
 typedef struct rotary_slots {
@@ -64,10 +64,22 @@ static onward_status rotary_infer(ow_infer *c) {
   return ow_infer_same(c, 0, 0);
 }
 
+void ow_turn_head(const ow_turn *t, int64_t row, onward_dtype dtype, const void *x, int64_t at, onward_dtype out_dtype,
+                  void *out, int64_t to) {
+  for (int64_t i = 0; i < t->half; i++) {
+    const int64_t first = t->interleaved ? 2 * i : i, second = t->interleaved ? first + 1 : first + t->half;
+    const double re = ow_load(dtype, x, at + first), im = ow_load(dtype, x, at + second);
+    const double co = ow_load(t->cos->dtype, t->cos->data, row * t->half + i),
+                 si = ow_load(t->sin->dtype, t->sin->data, row * t->half + i);
+    ow_store(out_dtype, out, to + first, co * re - si * im);
+    ow_store(out_dtype, out, to + second, si * re + co * im);
+  }
+}
+
 typedef struct rotary_job {
-  const onward_tensor *x, *out, *positions, *cos, *sin;
-  int64_t heads, tokens, size, half;
-  bool interleaved;
+  ow_turn turn;
+  const onward_tensor *x, *out, *positions;
+  int64_t heads, tokens, size;
 } rotary_job;
 
 /* Row of the tables for a token. */
@@ -83,37 +95,32 @@ static void rotary_lines(void *context, int64_t from, int64_t to) {
   for (int64_t line = from; line < to; line++) { /* one head of one token, in memory order */
     const bool by_head = j->x->rank == 4;
     const int64_t b = line / (j->heads * j->tokens), s = by_head ? line % j->tokens : line / j->heads % j->tokens;
-    const int64_t row = rotary_row(j, b, s) * j->half, at = line * j->size;
-    for (int64_t i = 0; i < j->half; i++) {
-      const int64_t first = at + (j->interleaved ? 2 * i : i), second = j->interleaved ? first + 1 : first + j->half;
-      const double x = ow_load(dtype, j->x->data, first), y = ow_load(dtype, j->x->data, second);
-      const double co = ow_load(dtype, j->cos->data, row + i), si = ow_load(dtype, j->sin->data, row + i);
-      ow_store(dtype, j->out->data, first, co * x - si * y);
-      ow_store(dtype, j->out->data, second, si * x + co * y);
-    }
-    const size_t element = ow_dtype_size(dtype), rest = (size_t)(j->size - 2 * j->half) * element;
+    const int64_t at = line * j->size, turned = 2 * j->turn.half;
+    ow_turn_head(&j->turn, rotary_row(j, b, s), dtype, j->x->data, at, dtype, j->out->data, at);
+    const size_t element = ow_dtype_size(dtype), rest = (size_t)(j->size - turned) * element;
     if (rest > 0 && j->out->data != j->x->data)
-      memcpy((char *)j->out->data + (size_t)(at + 2 * j->half) * element,
-             (const char *)j->x->data + (size_t)(at + 2 * j->half) * element, rest);
+      memcpy((char *)j->out->data + (size_t)(at + turned) * element,
+             (const char *)j->x->data + (size_t)(at + turned) * element, rest);
   }
 }
 
 static onward_status rotary_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   const rotary_slots slots = rotary_slots_of(a->node);
+  const onward_tensor *const cos = a->in[slots.cos];
   rotary_job j = {.x = a->in[0],
                   .out = a->out[0],
                   .positions = ow_args_in(a, slots.positions),
-                  .cos = a->in[slots.cos],
-                  .sin = a->in[slots.sin],
-                  .interleaved = ow_node_int(a->node, "interleaved", 0) != 0};
-  j.half = j.cos->dims[j.cos->rank - 1];
+                  .turn = {.cos = cos,
+                           .sin = a->in[slots.sin],
+                           .half = cos->dims[cos->rank - 1],
+                           .interleaved = ow_node_int(a->node, "interleaved", 0) != 0}};
   if (j.x->rank == 4) {
     j.heads = j.x->dims[1], j.tokens = j.x->dims[2], j.size = j.x->dims[3];
   } else {
     const int64_t heads = ow_node_int(a->node, "num_heads", 0);
     j.tokens = j.x->dims[1];
-    j.size = heads > 0 ? j.x->dims[2] / heads : 2 * j.half;
+    j.size = heads > 0 ? j.x->dims[2] / heads : 2 * j.turn.half;
     if (j.size == 0 || j.x->dims[2] % j.size != 0)
       return ow_node_fail(a->node, err, ONWARD_DATA, "a width of %lld is no multiple of a head of %lld",
                           (long long)j.x->dims[2], (long long)j.size);
@@ -124,7 +131,7 @@ static onward_status rotary_run(const ow_args *a, void *state, onward_error *err
     return ONWARD_OK;
   if (j.positions) {
     const int64_t reach = j.positions->rank == 1 ? j.tokens : 1;
-    OW_TRY(ow_check_indices(a, slots.positions, 0, j.cos->dims[0] - reach, err));
+    OW_TRY(ow_check_indices(a, slots.positions, 0, cos->dims[0] - reach, err));
   }
   ow_parallel_ranges(a->threads, lines, 4096 / j.size, rotary_lines, &j);
   return ONWARD_OK;

@@ -3,18 +3,8 @@
 #ifndef OW_TESTS_PLUGIN_FIXTURE_H
 #define OW_TESTS_PLUGIN_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "onward/onward.h"
 #include "onward/plugin.h"
-#include "unit/onnx_bytes.h"
+#include "unit/model_fixture.h"
 
 enum { F32 = 1, F16 = 10, NODE = 1, INITIALIZER = 5, INPUT = 11, OUTPUT = 12 };
 
@@ -48,18 +38,7 @@ static inline pb one_node(pb node, int32_t dtype, const char *dims) {
   return g;
 }
 
-static inline onward_status load(pb graph) {
-  char path[] = "/tmp/onward_plugin_XXXXXX";
-  const int file = mkstemp(path);
-  pb bytes = pb_model(graph);
-  assert_true(file >= 0);
-  assert_int_equal(write(file, bytes.data, bytes.size), bytes.size);
-  (void)close(file);
-  pb_free(&bytes);
-  const onward_status status = onward_model_load(path, &options, &model, &err);
-  (void)unlink(path);
-  return status;
-}
+static inline onward_status load(pb graph) { return load_graph(graph, &options, &model, &err); }
 
 static inline void with_library(const char *path) {
   static const char *paths[1];

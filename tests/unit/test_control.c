@@ -1,15 +1,5 @@
 /* If and Loop through the public API: captures, shapes that change, limits, plans that are kept. Expected values by hand. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "onward/onward.h"
-#include "unit/onnx_bytes.h"
+#include "unit/model_fixture.h"
 
 enum { F32 = 1, I64 = 7, BOOL = 9, NODE = 1, INITIALIZER = 5, INPUT = 11, OUTPUT = 12 };
 
@@ -20,19 +10,10 @@ typedef struct fixture {
 } fixture;
 
 static onward_status load(fixture *f, pb graph, uint64_t total_bytes) {
-  char path[] = "/tmp/onward_control_XXXXXX";
-  const int file = mkstemp(path);
-  pb model = pb_model(graph);
-  assert_true(file >= 0);
-  assert_int_equal(write(file, model.data, model.size), model.size);
-  (void)close(file);
-  pb_free(&model);
   *f = (fixture){.model = NULL};
   onward_model_options options = onward_model_options_default();
   options.limits.total_bytes = total_bytes;
-  const onward_status status = onward_model_load(path, &options, &f->model, &f->err);
-  (void)unlink(path);
-  return status;
+  return load_graph(graph, &options, &f->model, &f->err);
 }
 
 static void open_graph(fixture *f, pb graph, uint64_t total_bytes) {

@@ -1,15 +1,5 @@
 /* Sessions through the public API: what is checked, what is handed out, plans for shapes that break names or wait for data. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "onward/onward.h"
-#include "unit/onnx_bytes.h"
+#include "unit/model_fixture.h"
 
 enum { F32 = 1, I64 = 7, NODE = 1, INPUT = 11, OUTPUT = 12 };
 
@@ -28,22 +18,13 @@ static void count_warning(void *context, onward_log_level level, const char *tex
 
 /* Frees graph. */
 static void open_graph(fixture *f, pb graph) {
-  char path[] = "/tmp/onward_session_XXXXXX";
-  const int file = mkstemp(path);
-  pb model = pb_model(graph);
-  assert_true(file >= 0);
-  assert_int_equal(write(file, model.data, model.size), model.size);
-  (void)close(file);
-  pb_free(&model);
   f->warnings = 0;
   f->model = NULL;
   f->session = NULL;
   onward_model_options options = onward_model_options_default();
   options.log = count_warning;
   options.log_context = &f->warnings;
-  const onward_status status = onward_model_load(path, &options, &f->model, &f->err);
-  (void)unlink(path);
-  if (status != ONWARD_OK)
+  if (load_graph(graph, &options, &f->model, &f->err) != ONWARD_OK)
     fail_msg("%s", f->err.message);
   assert_int_equal(onward_session_create(f->model, NULL, &f->session, &f->err), ONWARD_OK);
 }
