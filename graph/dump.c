@@ -166,7 +166,7 @@ void ow_dump_summary(const ow_graph *file_graph, const ow_graph *optimized, cons
     if (optimized)
       write_fused(&after, out);
   } else {
-    out->failed = true;
+    ow_out_no_memory(out);
   }
   ow_graph_stats_free(&stats);
   if (optimized)

@@ -345,7 +345,7 @@ void ow_dump_json(const ow_graph *file_graph, const ow_graph *graph, const char 
     body_members(shown, 0, out);
     ow_out_text(out, "}\n");
   } else {
-    out->failed = true;
+    ow_out_no_memory(out);
   }
   ow_graph_stats_free(&stats);
   ow_graph_stats_free(&after);

@@ -49,7 +49,7 @@ static bool write_bounded(void *context, const char *text, size_t length) {
 
 static ow_out out_to(bounded *to) {
   *to->at = '\0';
-  return (ow_out){write_bounded, to, false};
+  return (ow_out){.write = write_bounded, .context = to};
 }
 
 static const char *dim_text(const ow_dims *pool, ow_dim d, char *buffer, size_t size) {

@@ -63,20 +63,22 @@ static onward_status plan_for(onward_model *model, const onward_input_shape *sha
   return status;
 }
 
-static uint64_t weight_bytes(const ow_plan *plan) {
+static onward_status weight_bytes(const ow_plan *plan, uint64_t *total, onward_error *err) {
   const ow_graph *const g = plan->variant->graph;
   bool *const seen = ow_alloc_zero(plan->allocator, g->value_count + 1, sizeof *seen);
-  uint64_t total = 0;
-  for (size_t n = 0; seen && n < plan->node_count; n++)
+  if (!seen)
+    return ow_fail(err, ONWARD_MEMORY, "no memory to count the weights");
+  *total = 0;
+  for (size_t n = 0; n < plan->node_count; n++)
     for (size_t i = 0; i < plan->nodes[n]->input_count; i++) {
       const ow_value *const v = plan->nodes[n]->inputs[i];
       if (!v || !v->constant || seen[v->index])
         continue;
       seen[v->index] = true;
-      total += v->constant->bytes;
+      *total += v->constant->bytes;
     }
   ow_free(plan->allocator, seen);
-  return total;
+  return ONWARD_OK;
 }
 
 onward_status onward_model_plan(onward_model *model, const onward_input_shape *shapes, size_t count, int32_t threads,
@@ -85,14 +87,17 @@ onward_status onward_model_plan(onward_model *model, const onward_input_shape *s
     return ow_fail(err, ONWARD_ARGUMENT, "onward_model_plan needs a model, shapes and a place for the answer");
   onward_session *session = NULL;
   ow_plan *plan = NULL;
+  uint64_t weights;
   OW_TRY(plan_for(model, shapes, count, threads, &session, &plan, err));
-  *info = (onward_plan_info){.planned_bytes = plan->segments[0].arena_bytes,
-                             .live_bytes = plan->segments[0].live_bytes,
-                             .weight_bytes = weight_bytes(plan),
-                             .steps = plan->segments[0].step_count,
-                             .waiting_nodes = plan->node_count - plan->segments[0].end_node};
+  const onward_status status = weight_bytes(plan, &weights, err);
+  if (status == ONWARD_OK)
+    *info = (onward_plan_info){.planned_bytes = plan->segments[0].arena_bytes,
+                               .live_bytes = plan->segments[0].live_bytes,
+                               .weight_bytes = weights,
+                               .steps = plan->segments[0].step_count,
+                               .waiting_nodes = plan->node_count - plan->segments[0].end_node};
   onward_session_free(session);
-  return ONWARD_OK;
+  return status;
 }
 
 /* ---- the plan as text and JSON -------------------------------------------------------------------------------------------------- */
@@ -120,7 +125,7 @@ static void refusals_text(const onward_model *model, const ow_step *step, ow_out
   }
 }
 
-static void plan_text(const onward_model *model, const ow_plan *plan, ow_out *out) {
+static void plan_text(const onward_model *model, const ow_plan *plan, uint64_t weights, ow_out *out) {
   const ow_segment *const seg = &plan->segments[0];
   for (size_t s = 0; s < seg->step_count; s++) {
     const ow_step *const step = &seg->steps[s];
@@ -153,14 +158,14 @@ static void plan_text(const onward_model *model, const ow_plan *plan, ow_out *ou
                   plan->node_count - seg->end_node);
   ow_out_printf(out, "planned %zu bytes, live at most %zu bytes (ratio %.3f), weights %llu bytes, %zu steps\n",
                 seg->arena_bytes, seg->live_bytes,
-                seg->live_bytes ? (double)seg->arena_bytes / (double)seg->live_bytes : 1.0,
-                (unsigned long long)weight_bytes(plan), seg->step_count);
+                seg->live_bytes ? (double)seg->arena_bytes / (double)seg->live_bytes : 1.0, (unsigned long long)weights,
+                seg->step_count);
 }
 
-static void plan_json(const ow_plan *plan, ow_out *out) {
+static void plan_json(const ow_plan *plan, uint64_t weights, ow_out *out) {
   const ow_segment *const seg = &plan->segments[0];
   ow_out_printf(out, "{\"planned_bytes\":%zu,\"live_bytes\":%zu,\"weight_bytes\":%llu,\"steps\":[", seg->arena_bytes,
-                seg->live_bytes, (unsigned long long)weight_bytes(plan));
+                seg->live_bytes, (unsigned long long)weights);
   for (size_t s = 0; s < seg->step_count; s++) {
     const ow_step *const step = &seg->steps[s];
     ow_out_printf(out, "%s\n{\"op\":", s ? "," : "");
@@ -200,12 +205,14 @@ static onward_status dump_plan(onward_model *model, const onward_dump_options *o
   onward_session *session = NULL;
   ow_plan *plan = NULL;
   OW_TRY(plan_for(model, options->shapes, options->shape_count, 0, &session, &plan, err));
-  if (options->format == ONWARD_DUMP_JSON)
-    plan_json(plan, out);
-  else
-    plan_text(model, plan, out);
+  uint64_t weights;
+  const onward_status status = weight_bytes(plan, &weights, err);
+  if (status == ONWARD_OK && options->format == ONWARD_DUMP_JSON)
+    plan_json(plan, weights, out);
+  else if (status == ONWARD_OK)
+    plan_text(model, plan, weights, out);
   onward_session_free(session);
-  return ONWARD_OK;
+  return status;
 }
 
 static onward_status explain(onward_model *model, ow_out *out, onward_error *err) {
@@ -226,7 +233,7 @@ onward_status onward_model_dump(onward_model *model, const onward_dump_options *
   if (o.shape_count && !o.shapes)
     return ow_fail(err, ONWARD_ARGUMENT, "options.shapes is NULL, options.shape_count is %zu", o.shape_count);
   OW_TRY(ow_model_in_process(model, err));
-  ow_out out = {write, context, false};
+  ow_out out = {.write = write, .context = context};
   const ow_graph *const graph = o.optimized ? model->trusting->graph : model->file_graph;
   if (o.explain_fusion)
     OW_TRY(explain(model, &out, err));

@@ -101,7 +101,7 @@ onward_status onward_session_profile(const onward_session *s, bool (*write)(void
                                      void *context, onward_error *err) {
   if (!s || !write || !s->options.profile)
     return ow_fail(err, ONWARD_ARGUMENT, "the session was not made with options.profile");
-  ow_out out = {write, context, false};
+  ow_out out = {.write = write, .context = context};
   ow_profile_write(&s->profile, &out);
   return ow_out_status(&out, err);
 }

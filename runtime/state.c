@@ -168,6 +168,12 @@ onward_status ow_state_shapes(onward_state *s, onward_input_shape *shapes, onwar
   return ONWARD_OK;
 }
 
+/* Bytes of a buffer that hold something. */
+static size_t used_bytes(const ow_state_buffer *b) {
+  size_t bytes = 0;
+  return ow_tensor_size(b->dtype, b->rank, b->dims, &bytes) && bytes <= b->bytes ? bytes : 0;
+}
+
 static onward_status grow(onward_state *s, ow_state_buffer *b, size_t used, size_t bytes, onward_error *err) {
   void *const data = ow_alloc(s->allocator, bytes);
   if (!data)
@@ -229,28 +235,34 @@ onward_status ow_state_reserve(onward_state *s, const ow_plan *plan, onward_erro
   return ONWARD_OK;
 }
 
+static const onward_tensor *present_of(const ow_plan *plan, const ow_state_buffer *b) {
+  const ow_node *const append = append_in(plan, b);
+  return &plan->tensors[append ? append->outputs[0]->index
+                               : plan->variant->graph->outputs[b->pair->output].value->index];
+}
+
 onward_status ow_state_keep(onward_state *s, const ow_plan *plan, onward_error *err) {
   int64_t length = -1;
-  for (size_t i = 0; i < s->count; i++) {
+  for (size_t i = 0; i < s->count; i++) { /* all that can fail, and nothing that changes what is held */
     ow_state_buffer *const b = &s->buffers[i];
-    const ow_node *const append = append_in(plan, b);
-    const onward_tensor *const present =
-        &plan->tensors[append ? append->outputs[0]->index
-                              : plan->variant->graph->outputs[b->pair->output].value->index];
-    if (!append) {
-      if (present->rank != b->rank)
-        return ow_fail(err, ONWARD_MODEL, "what follows '%s' has rank %d", past_name(s, b), present->rank);
-      if (present->bytes > b->bytes)
-        OW_TRY(grow(s, b, 0, present->bytes + present->bytes / 2, err));
-      if (present->bytes)
-        memcpy(b->data, present->data, present->bytes);
-    }
-    memcpy(b->dims, present->dims, sizeof b->dims);
-    const int64_t now = append ? b->dims[0] : b->pair->axis >= 0 ? b->dims[b->pair->axis] : length;
+    const onward_tensor *const present = present_of(plan, b);
+    const bool append = append_in(plan, b) != NULL;
+    if (!append && present->rank != b->rank)
+      return ow_fail(err, ONWARD_MODEL, "what follows '%s' has rank %d", past_name(s, b), present->rank);
+    const int64_t now = append ? present->dims[0] : b->pair->axis >= 0 ? present->dims[b->pair->axis] : length;
     if (length >= 0 && now != length)
       return ow_fail(err, ONWARD_UNSUPPORTED, "caches of unlike length: '%s' holds %lld, others %lld", past_name(s, b),
                      (long long)now, (long long)length);
+    if (!append && present->bytes > b->bytes)
+      OW_TRY(grow(s, b, used_bytes(b), present->bytes + present->bytes / 2, err));
     length = now;
+  }
+  for (size_t i = 0; i < s->count; i++) {
+    ow_state_buffer *const b = &s->buffers[i];
+    const onward_tensor *const present = present_of(plan, b);
+    if (!append_in(plan, b) && present->bytes)
+      memcpy(b->data, present->data, present->bytes);
+    memcpy(b->dims, present->dims, sizeof b->dims);
   }
   s->length = length < 0 ? 0 : length;
   return ONWARD_OK;
@@ -310,24 +322,49 @@ static int32_t batch_dim(const ow_state_buffer *b) {
   return b->pair->append && logical < b->pair->axis ? logical + 1 : logical;
 }
 
-static onward_status reorder_buffer(onward_state *s, ow_state_buffer *b, const int64_t *rows, size_t count,
-                                    onward_error *err) {
+/* Bytes of a buffer with count rows, with as many positions as before. */
+static bool reordered_bytes(const onward_state *s, const ow_state_buffer *b, size_t count, size_t *need) {
   const int32_t at = batch_dim(b);
-  const int64_t outer = product(b->dims, 0, at), have = b->dims[at], group = have / s->batch;
-  const size_t inner = (size_t)(product(b->dims, at + 1, b->rank) * group) * ow_dtype_size(b->dtype);
-  size_t need, row_bytes = 0;
-  if (!ow_size_mul((size_t)outer * count, inner, &need))
-    return ow_fail(err, ONWARD_LIMIT, "the state is too large");
-  if (need < b->bytes / (size_t)have * count * (size_t)group)
-    need = b->bytes / (size_t)have * count * (size_t)group; /* as many positions as before */
-  if (need > s->spare_bytes) {
-    ow_free(s->allocator, s->spare);
-    s->spare_bytes = 0;
-    if (!(s->spare = ow_alloc(s->allocator, need)))
-      return ow_fail(err, ONWARD_MEMORY, "no memory to reorder the state (%zu bytes)", need);
-    s->spare_bytes = need;
+  const int64_t have = b->dims[at], group = have / s->batch;
+  ow_state_buffer after = *b;
+  size_t room, rows;
+  *need = 0;
+  if (have == 0)
+    return true;
+  if (count > INT64_MAX || !ow_i64_mul((int64_t)count, group, &after.dims[at]) || !set_row_bytes(&after) ||
+      !ow_tensor_size(b->dtype, b->rank, after.dims, need) || !ow_size_mul(count, (size_t)group, &rows) ||
+      !ow_size_mul(b->bytes / (size_t)have, rows, &room))
+    return false;
+  *need = room > *need ? room : *need;
+  return true;
+}
+
+/* Room for every step of a reorder, so that none can fail halfway. Each buffer's memory is where the next one goes. */
+static onward_status make_room_to_reorder(onward_state *s, size_t count, onward_error *err) {
+  for (size_t i = 0; i < s->count; i++) {
+    ow_state_buffer *const b = &s->buffers[i];
+    size_t own, next = 0;
+    if (!reordered_bytes(s, b, count, &own) || (i + 1 < s->count && !reordered_bytes(s, b + 1, count, &next)))
+      return ow_fail(err, ONWARD_LIMIT, "the state is too large");
+    if (i == 0 && own > s->spare_bytes) {
+      void *const spare = ow_alloc(s->allocator, own);
+      if (!spare)
+        return ow_fail(err, ONWARD_MEMORY, "no memory to reorder the state (%zu bytes)", own);
+      ow_free(s->allocator, s->spare);
+      s->spare = spare;
+      s->spare_bytes = own;
+    }
+    if (next > b->bytes)
+      OW_TRY(grow(s, b, used_bytes(b), next, err));
   }
-  for (int64_t o = 0; o < outer; o++)
+  return ONWARD_OK;
+}
+
+static void reorder_buffer(onward_state *s, ow_state_buffer *b, const int64_t *rows, size_t count) {
+  const int32_t at = batch_dim(b);
+  const int64_t outer = product(b->dims, 0, at), group = b->dims[at] / s->batch;
+  const size_t inner = (size_t)(product(b->dims, at + 1, b->rank) * group) * ow_dtype_size(b->dtype);
+  for (int64_t o = 0; o < outer && inner; o++)
     for (size_t r = 0; r < count; r++)
       memcpy((char *)s->spare + ((size_t)o * count + r) * inner,
              (const char *)b->data + (size_t)(o * s->batch + rows[r]) * inner, inner);
@@ -338,8 +375,7 @@ static onward_status reorder_buffer(onward_state *s, ow_state_buffer *b, const i
   s->spare = data;
   s->spare_bytes = bytes;
   b->dims[at] = (int64_t)count * group;
-  (void)row_bytes;
-  return set_row_bytes(b) ? ONWARD_OK : ow_fail(err, ONWARD_LIMIT, "the state is too large");
+  (void)set_row_bytes(b); /* checked before */
 }
 
 static onward_status check_rows(const onward_state *s, const int64_t *rows, size_t count, bool *same,
@@ -368,20 +404,15 @@ onward_status onward_state_reorder(onward_state *s, const int64_t *rows, size_t 
   OW_TRY(enter(s, "onward_state_reorder", err));
   bool same = false;
   onward_status status = check_rows(s, rows, count, &same, err);
-  for (size_t i = 0; i < s->count && status == ONWARD_OK && !same; i++)
-    status = reorder_buffer(s, &s->buffers[i], rows, count, err);
-  if (status == ONWARD_OK)
+  if (status == ONWARD_OK && !same)
+    status = make_room_to_reorder(s, count, err);
+  if (status == ONWARD_OK && !same) {
+    for (size_t i = 0; i < s->count; i++)
+      reorder_buffer(s, &s->buffers[i], rows, count);
     s->batch = (int64_t)count;
-  else if (status == ONWARD_MEMORY || status == ONWARD_LIMIT)
-    s->length = 0; /* some buffers have changed: what is left is of no use */
+  }
   leave(s);
   return status;
-}
-
-/* Bytes of a buffer that hold something. */
-static size_t used_bytes(const ow_state_buffer *b) {
-  size_t bytes = 0;
-  return ow_tensor_size(b->dtype, b->rank, b->dims, &bytes) && bytes <= b->bytes ? bytes : 0;
 }
 
 static onward_status copy_into(const onward_state *s, onward_state *copy, onward_error *err) {

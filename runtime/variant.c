@@ -193,8 +193,11 @@ static const ow_variant *find(const onward_model *model, const ow_variant_key *k
 
 static onward_status find_or_make(onward_model *model, const ow_variant_key *key, const ow_variant *family,
                                   const ow_variant **out, onward_error *err) {
-  if ((*out = find(model, key)))
+  const ow_variant *const known = find(model, key);
+  if (known) {
+    *out = known;
     return ONWARD_OK;
+  }
   if (!ow_reserve(model->allocator, &model->variants, &model->variant_capacity, model->variant_count,
                   model->variant_count + 1, sizeof *model->variants))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the graph");

@@ -28,7 +28,7 @@ void ow_out_printf(ow_out *out, const char *format, ...) {
       (void)ow_vformat(large, length + 1, format, again);
       put(out, large, length);
     } else {
-      out->failed = true;
+      ow_out_no_memory(out);
     }
     ow_free(&ow_allocator_default, large);
   }
@@ -86,7 +86,11 @@ static void special_mark(ow_out *out, const char *text, size_t length) {
 
 void ow_out_safe(ow_out *out, const char *text) { put_filtered(out, text, false, special_mark); }
 
+void ow_out_no_memory(ow_out *out) { out->failed = out->no_memory = true; }
+
 onward_status ow_out_status(const ow_out *out, onward_error *err) {
+  if (out->no_memory)
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the output");
   return out->failed ? ow_fail(err, ONWARD_IO, "the output could not be written") : ONWARD_OK;
 }
 
@@ -102,5 +106,5 @@ static bool append(void *context, const char *text, size_t length) {
 ow_out ow_out_to_text(ow_text_buffer *text) {
   text->length = 0;
   text->text[0] = '\0';
-  return (ow_out){append, text, false};
+  return (ow_out){.write = append, .context = text};
 }

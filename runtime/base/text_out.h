@@ -11,7 +11,11 @@ typedef struct ow_out {
   bool (*write)(void *context, const char *text, size_t length);
   void *context;
   bool failed; /* write returned false: everything after is dropped */
+  bool no_memory;
 } ow_out;
+
+/* There is no memory to go on: what was written is not all, and everything after is dropped. */
+void ow_out_no_memory(ow_out *out);
 
 void ow_out_text(ow_out *out, const char *text);
 void ow_out_printf(ow_out *out, const char *format, ...) OW_PRINTF(2, 3);
@@ -26,6 +30,7 @@ typedef struct ow_text_buffer {
 } ow_text_buffer;
 ow_out ow_out_to_text(ow_text_buffer *text); /* empties it */
 
+/* IO, or MEMORY, when not everything was written. */
 onward_status ow_out_status(const ow_out *out, onward_error *err);
 
 #endif

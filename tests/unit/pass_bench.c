@@ -309,7 +309,7 @@ static bool note(void *context, const char *text, size_t length) {
 
 void bench_run(bench *b, const char *pass) {
   onward_error err = {.message = ""};
-  ow_out out = {note, b, false};
+  ow_out out = {.write = note, .context = b};
   ow_pass_context context = {
       .graph = b->graph, .registry = b->registry, .fold_bytes = 1 << 20, .explain = &out, .err = &err};
   onward_status status = ONWARD_ARGUMENT;

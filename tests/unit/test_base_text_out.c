@@ -27,7 +27,7 @@ static bool collect(void *context, const char *text, size_t length) {
 static void plain_and_formatted(void **state) {
   (void)state;
   sink s = {.room = 4000};
-  ow_out out = {collect, &s, false};
+  ow_out out = {.write = collect, .context = &s};
   ow_out_text(&out, "a");
   ow_out_printf(&out, "%d-%s", 5, "b");
   assert_string_equal(s.text, "a5-b");
@@ -44,7 +44,7 @@ static void numbers_do_not_follow_the_locale(void **state) {
   (void)state;
   const char *name = setlocale(LC_NUMERIC, "de_DE.UTF-8");
   sink s = {.room = 100};
-  ow_out out = {collect, &s, false};
+  ow_out out = {.write = collect, .context = &s};
   ow_out_printf(&out, "%.1f", 0.5);
   assert_string_equal(s.text, "0.5");
   if (name)
@@ -54,7 +54,7 @@ static void numbers_do_not_follow_the_locale(void **state) {
 static void json_strings(void **state) {
   (void)state;
   sink s = {.room = 1000};
-  ow_out out = {collect, &s, false};
+  ow_out out = {.write = collect, .context = &s};
   ow_out_quoted(&out, "a\"b\\c\n\t\x01\x7f \xc3\xa9 \xc2\x85 \xe2\x80\xa8 \xff");
   assert_string_equal(s.text, "\"a\\\"b\\\\c\\n\\t\\u0001\\u007f \xc3\xa9 \\u0085 \\u2028 \\ufffd\"");
   s.used = 0;
@@ -65,7 +65,7 @@ static void json_strings(void **state) {
 static void safe_text(void **state) {
   (void)state;
   sink s = {.room = 1000};
-  ow_out out = {collect, &s, false};
+  ow_out out = {.write = collect, .context = &s};
   ow_out_safe(&out, "\x1b[2Jname \"x\" \xc3\xa9\xff\n");
   assert_string_equal(s.text, "?[2Jname \"x\" \xc3\xa9??");
 }
@@ -73,7 +73,7 @@ static void safe_text(void **state) {
 static void nothing_follows_a_failure(void **state) {
   (void)state;
   sink s = {.room = 3};
-  ow_out out = {collect, &s, false};
+  ow_out out = {.write = collect, .context = &s};
   ow_out_text(&out, "ab");
   ow_out_text(&out, "cd");
   ow_out_text(&out, "e");

@@ -85,7 +85,7 @@ static text_sink sink;
 static ow_out sink_out(void) {
   sink.used = 0;
   sink.text[0] = '\0';
-  return (ow_out){sink_write, &sink, false};
+  return (ow_out){.write = sink_write, .context = &sink};
 }
 
 static void text_is_read_node_by_node(void **state) {
@@ -359,7 +359,7 @@ static void a_closed_pipe_is_noticed(void **state) {
   make_model(f);
   for (int kind = 0; kind < 4; kind++) {
     closing c = {.left = 40};
-    ow_out out = {closing_write, &c, false};
+    ow_out out = {.write = closing_write, .context = &c};
     if (kind == 0)
       ow_dump_summary(f->graph, f->graph, "m", &out);
     else if (kind == 1)
