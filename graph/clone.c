@@ -235,9 +235,9 @@ static bool copy_graph(cloner *c, size_t at) {
   return true;
 }
 
-ow_graph *ow_graph_clone(const ow_graph *graph, ow_dims *dims) {
-  cloner c = {.allocator = graph->allocator};
-  ow_graph *root = ow_graph_create(graph->allocator, graph->weights, dims);
+ow_graph *ow_graph_clone(const ow_graph *graph, const ow_allocator *a, ow_dims *dims) {
+  cloner c = {.allocator = a};
+  ow_graph *root = ow_graph_create(a, graph->weights, dims);
   bool done = root && add_pair(&c, graph, root, 0);
   for (size_t i = 0; done && i < c.count; i++)
     done = copy_graph(&c, i);

@@ -193,7 +193,7 @@ ow_graph *ow_graph_create(const ow_allocator *a, ow_arena *weights, ow_dims *dim
 void ow_graph_free(ow_graph *graph); /* frees the subgraphs too; takes NULL */
 /* A deep copy; constants are shared. dims: the pool of the copy (dims of shapes are not carried over: inputs get fresh
  * symbols of the same names). NULL without memory. */
-ow_graph *ow_graph_clone(const ow_graph *graph, ow_dims *dims);
+ow_graph *ow_graph_clone(const ow_graph *graph, const ow_allocator *a, ow_dims *dims);
 
 /* The nodes of body, which is closed, go before `at` in its graph; inputs[i] stands for its input i, outputs[i] gets what its
  * output i is. The body stays. false: no memory. */

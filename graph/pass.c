@@ -64,7 +64,5 @@ onward_status ow_passes_run(ow_pass_context *context, const ow_pass_options *opt
     }
   }
   context->graph = graph;
-  if (status == ONWARD_OK && ow_dims_failed(graph->dims)) /* a pass took that for a dim that it does not know */
-    return ow_pass_no_memory(context);
   return status == ONWARD_OK ? ow_stop_check(context->err) : status;
 }

@@ -218,9 +218,11 @@ static onward_status dump_plan(onward_model *model, const onward_dump_options *o
 static onward_status explain(onward_model *model, ow_out *out, onward_error *err) {
   ow_variant *variant = NULL;
   const ow_variant_key key = {.source = model->file_graph, .assume = true};
-  OW_TRY(ow_variant_create(model, &key, out, &variant, err));
+  ow_mutex_lock(&model->lock); /* folding makes constants that belong to the model */
+  const onward_status status = ow_variant_create(model, &key, out, &variant, err);
+  ow_mutex_unlock(&model->lock);
   ow_variant_free(model->allocator, variant);
-  return ONWARD_OK;
+  return status;
 }
 
 onward_status onward_model_dump(onward_model *model, const onward_dump_options *options,

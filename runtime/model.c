@@ -129,11 +129,11 @@ typedef struct origin {
 static onward_status load(onward_model *model, const origin *from, onward_error *err) {
   const ow_load_options options = {.no_mmap = model->options.no_mmap,
                                    .limits = model->options.limits,
-                                   .allocator = model->allocator,
+                                   .allocator = &model->watch.allocator,
                                    .warn = warn_from_load,
                                    .warn_context = model};
   if (!(model->registry = ow_registry_create(model->allocator)) ||
-      !(model->file_dims = ow_dims_create(model->allocator)))
+      !(model->file_dims = ow_dims_create(&model->watch.allocator)))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
   OW_TRY(ow_ops_register(model->registry, err));
   OW_TRY(ow_plugin_set_open(model->allocator, &model->options, model->registry, &model->plugins, err));
@@ -145,6 +145,8 @@ static onward_status load(onward_model *model, const origin *from, onward_error 
                              : ow_load_memory(from->bytes, from->size, from->base_folder, &options, &model->weights,
                                               model->file_dims, &model->source, &model->file_graph, err);
   OW_TRY(status);
+  if (atomic_load(&model->watch.failed))
+    return ow_fail(err, ONWARD_MEMORY, "%s: no memory for the graph", model->title);
   status = ow_graph_resolve(model->file_graph, model->registry, err);
   if (status == ONWARD_OK) {
     ow_model_find_switches(model);
@@ -170,7 +172,8 @@ static onward_status create(const origin *from, const onward_model_options *opti
     return ow_fail(err, ONWARD_MEMORY, "no memory for the model");
   model->allocator = a;
   model->process = ow_os_process_id();
-  ow_arena_init(&model->weights, a);
+  ow_watch_init(&model->watch, a);
+  ow_arena_init(&model->weights, &model->watch.allocator);
   ow_arena_init(&model->info_arena, a);
   ow_packed_init(&model->packed, a);
   ow_mutex_init(&model->lock);

@@ -42,6 +42,7 @@ typedef struct ow_variant {
 struct onward_model {
   int64_t process; /* that loaded it */
   const ow_allocator *allocator;
+  ow_watch watch; /* allocates the graphs, their dims and constants: without it a graph may come out less optimised */
   onward_model_options options;
   char *title; /* path as given, for messages */
   ow_registry *registry;
@@ -62,7 +63,7 @@ struct onward_model {
 };
 
 /* variant.c */
-/* explain may be NULL. */
+/* Under the model's lock, but for the first. explain may be NULL. */
 onward_status ow_variant_create(onward_model *model, const ow_variant_key *key, ow_out *explain, ow_variant **out,
                                 onward_error *err);
 void ow_variant_free(const ow_allocator *a, ow_variant *variant);

@@ -135,7 +135,7 @@ static onward_status fill(onward_model *model, ow_variant *variant, ow_out *expl
     OW_TRY(ow_last_row(g, model->registry, err));
   if (variant->key.form & OW_FORM_STATE)
     OW_TRY(ow_state_bind(g, variant->pairs, variant->pair_count, err));
-  return ONWARD_OK;
+  return atomic_load(&model->watch.failed) ? ow_fail(err, ONWARD_MEMORY, "no memory to optimise the graph") : ONWARD_OK;
 }
 
 onward_status ow_variant_create(onward_model *model, const ow_variant_key *key, ow_out *explain, ow_variant **out,
@@ -143,10 +143,11 @@ onward_status ow_variant_create(onward_model *model, const ow_variant_key *key, 
   const ow_allocator *const a = model->allocator;
   ow_variant *const variant = ow_alloc_zero(a, 1, sizeof *variant);
   onward_status status = ONWARD_MEMORY;
+  atomic_store(&model->watch.failed, false);
   if (variant)
-    variant->dims = ow_dims_create(a);
+    variant->dims = ow_dims_create(&model->watch.allocator);
   if (variant && variant->dims)
-    variant->graph = ow_graph_clone(key->source, variant->dims);
+    variant->graph = ow_graph_clone(key->source, &model->watch.allocator, variant->dims);
   if (!variant || !variant->graph) {
     (void)ow_fail(err, status, "no memory for the graph");
     goto fail;

@@ -18,6 +18,22 @@ static void default_free(void *context, void *memory) {
 
 const ow_allocator ow_allocator_default = {default_alloc, default_free, NULL};
 
+static void *watched_alloc(void *context, size_t size) {
+  ow_watch *const w = context;
+  void *const memory = ow_alloc(w->inner, size);
+  if (!memory)
+    atomic_store(&w->failed, true);
+  return memory;
+}
+
+static void watched_free(void *context, void *memory) { ow_free(((const ow_watch *)context)->inner, memory); }
+
+void ow_watch_init(ow_watch *watch, const ow_allocator *inner) {
+  watch->allocator = (ow_allocator){watched_alloc, watched_free, watch};
+  watch->inner = inner;
+  atomic_init(&watch->failed, false);
+}
+
 void *ow_alloc(const ow_allocator *a, size_t size) { return a->alloc(a->context, size ? size : 1); }
 
 void *ow_alloc_zero(const ow_allocator *a, size_t count, size_t size) {

@@ -2,6 +2,7 @@
 #ifndef OW_BASE_ALLOC_H
 #define OW_BASE_ALLOC_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,6 +16,15 @@ typedef struct ow_allocator {
 
 /* malloc-backed */
 extern const ow_allocator ow_allocator_default;
+
+/* Another allocator, with a note whether it ever failed: for work that goes on without what it could not get, but whose result
+ * must not depend on that. Freeing through it after its end is not allowed. */
+typedef struct ow_watch {
+  ow_allocator allocator;
+  const ow_allocator *inner;
+  atomic_bool failed;
+} ow_watch;
+void ow_watch_init(ow_watch *watch, const ow_allocator *inner); /* watch must not move */
 
 void *ow_alloc(const ow_allocator *a, size_t size);                    /* uninitialised; size 0 gives a valid pointer */
 void *ow_alloc_zero(const ow_allocator *a, size_t count, size_t size); /* zeroed; NULL on overflow too */

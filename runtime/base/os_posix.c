@@ -34,6 +34,15 @@ static const char *reason(int code) {
 #endif
 }
 
+/* Opening waits for the disk or a server, and can be interrupted. */
+static int open_at(int folder, const char *path, int flags) {
+  int fd;
+  do
+    fd = openat(folder, path, flags);
+  while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
 static onward_status read_all(int fd, size_t size, const char *path, const ow_allocator *a, ow_file *file,
                               onward_error *err) {
   uint8_t *data = ow_alloc(a, size);
@@ -85,7 +94,7 @@ static onward_status take_file(int fd, const char *path, bool map, uint64_t max_
 
 onward_status ow_file_open(const char *path, bool map, uint64_t max_bytes, const char *limit_name,
                            const ow_allocator *allocator, ow_file *file, onward_error *err) {
-  const int fd = open(path, OPEN_FLAGS);
+  const int fd = open_at(AT_FDCWD, path, OPEN_FLAGS);
   if (fd < 0)
     return ow_fail(err, ONWARD_IO, "%s: cannot be opened: %s", path, reason(errno));
   const onward_status status = take_file(fd, path, map, max_bytes, limit_name, allocator, file, err);
@@ -120,7 +129,7 @@ static int walk_beneath(int folder, const char *location) {
     } else {
       memcpy(part, location, length);
       part[length] = '\0';
-      next = length ? openat(at, part, OPEN_FLAGS | O_NOFOLLOW | (last ? 0 : O_DIRECTORY)) : dup(at);
+      next = length ? open_at(at, part, OPEN_FLAGS | O_NOFOLLOW | (last ? 0 : O_DIRECTORY)) : dup(at);
       if (next < 0 && errno == ELOOP)
         errno = EXDEV;
     }
@@ -137,7 +146,7 @@ static int walk_beneath(int folder, const char *location) {
 
 /* A descriptor, or -1 with errno; EXDEV: it leads out of the folder. */
 static int open_beneath(const char *base, const char *location) {
-  const int folder = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const int folder = open_at(AT_FDCWD, base, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0)
     return -1;
   int fd = -1;
@@ -145,7 +154,7 @@ static int open_beneath(const char *base, const char *location) {
   const struct open_how how = {.flags = OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
   for (int tries = 0; tries < 8; tries++) {
     fd = (int)syscall(SYS_openat2, folder, location, &how, sizeof how);
-    if (fd >= 0 || errno != EAGAIN)
+    if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
       break;
   }
   if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == E2BIG))

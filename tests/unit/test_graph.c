@@ -380,7 +380,7 @@ static void copies_share_nothing_but_constants(void **state) {
   ow_value *const ids = graph_input(f->graph, "ids", ONWARD_INT64, 2, free_dims, names);
 
   ow_dims *const dims = ow_dims_create(&ow_allocator_default);
-  ow_graph *const copy = ow_graph_clone(f->graph, dims);
+  ow_graph *const copy = ow_graph_clone(f->graph, &ow_allocator_default, dims);
   assert_non_null(copy);
   ow_graph_free(f->graph); /* the copy stands alone */
   f->graph = copy;
@@ -435,7 +435,7 @@ static void any_allocation_may_fail(void **state) {
     }
     built = built && ow_graph_add_output(graph, "y", values[39]);
     if (built)
-      copy = ow_graph_clone(graph, dims);
+      copy = ow_graph_clone(graph, &ow_allocator_default, dims);
     if (copy) {
       onward_error err;
       const onward_status status = ow_graph_validate(copy, &err);

@@ -46,7 +46,10 @@ double ow_host_peak_mib(void) {
 bool ow_file_load(const char *path, ow_scratch *scratch, uint8_t **bytes, size_t *size, onward_error *err) {
   bool ok = false;
   struct stat st;
-  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
+  int fd;
+  do
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
+  while (fd == -1 && errno == EINTR);
   if (fd == -1)
     return ow_cmd_fail(err, ONWARD_IO, "%s: %s", path, strerror(errno));
   if (fstat(fd, &st) != 0) {

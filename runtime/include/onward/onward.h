@@ -276,7 +276,8 @@ typedef struct onward_dump_options {
 
 ONWARD_API onward_dump_options onward_dump_options_default(void);
 
-/* Write a description through write(context, text, length), which returns false to stop (then: IO). Any thread.
+/* Write a description through write(context, text, length), which returns false to stop (then: IO) and must not use the model.
+ * Any thread.
  *     static bool print(void *file, const char *text, size_t n) { return fwrite(text, 1, n, file) == n; }
  *     onward_model_dump(model, NULL, print, stdout, &err);
  * Errors: ARGUMENT, IO, MEMORY; with plan those of onward_model_plan. */
