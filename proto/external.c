@@ -1,4 +1,5 @@
 /* External data: strict reading of its keys, and files that never lie outside the model's folder. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/size.h"
@@ -102,6 +103,14 @@ static bool is_plain_location(const char *location) {
   }
 }
 
+/* No rule about paths can tell where else a hard link is: who made the folder may have linked a file of somebody else into it. */
+static void warn_of_names(const ow_source *s, const char *location) {
+  char text[ONWARD_ERROR_MESSAGE_SIZE];
+  (void)snprintf(text, sizeof text,
+                 "external data '%.200s' is a hard link: the same file may lie outside the model's folder", location);
+  s->warn(s->warn_context, text);
+}
+
 static onward_status open_external(ow_source *s, const char *location, const ow_file **file, onward_error *err) {
   ow_external_file *known = ow_strmap_get(&s->by_location, location);
   if (known) {
@@ -117,11 +126,8 @@ static onward_status open_external(ow_source *s, const char *location, const ow_
                   sizeof *s->externals))
     status = ow_fail(&local, ONWARD_MEMORY, "no memory for external data '%s'", location);
   else
-    status = ow_file_open_beneath(s->folder, s->real_folder, location, s->map, s->allocator, &made->file, &local);
-  if (status == ONWARD_OK && made->file.size > s->file_bytes)
-    status = ow_fail(&local, ONWARD_LIMIT,
-                     "external data '%s' has %zu bytes, above the limit file_bytes of %llu (--limit file_bytes=N)",
-                     location, made->file.size, (unsigned long long)s->file_bytes);
+    status = ow_file_open_beneath(s->folder, s->real_folder, location, s->map, s->file_bytes, "file_bytes",
+                                  s->allocator, &made->file, &local);
   if (status == ONWARD_OK && !ow_strmap_put(&s->by_location, copy, made))
     status = ow_fail(&local, ONWARD_MEMORY, "no memory for external data '%s'", location);
   if (status != ONWARD_OK) {
@@ -134,6 +140,8 @@ static onward_status open_external(ow_source *s, const char *location, const ow_
       return ow_fail(err, ONWARD_IO, "external data '%s' is not beside %s", location, slash ? slash + 1 : s->title);
     return ow_fail(err, status, "%s", local.message);
   }
+  if (made->file.many_names && s->warn)
+    warn_of_names(s, location);
   made->location = copy;
   s->externals[s->external_count++] = made;
   *file = &made->file;

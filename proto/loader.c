@@ -56,6 +56,8 @@ static onward_status import_tree(const ow_load_options *options, const onward_li
 static onward_status load_bytes(const uint8_t *bytes, size_t size, const ow_load_options *options,
                                 const onward_limits *limits, ow_source *source, ow_arena *weights, ow_dims *dims,
                                 ow_graph **graph, onward_error *err) {
+  source->warn = options->warn;
+  source->warn_context = options->warn_context;
   OW_TRY(ow_stop_at("scan", 0.0, err));
   OW_TRY(ow_foreign_check(bytes, size, source->title, err));
   const bool own_limit = limits->metadata_bytes != METADATA_BYTES;
@@ -141,7 +143,8 @@ onward_status ow_load_memory(const void *bytes, size_t size, const char *base_fo
                              ow_arena *weights, ow_dims *dims, ow_source **source, ow_graph **graph,
                              onward_error *err) {
   const onward_limits limits = ow_limits_fill(&options->limits);
-  ow_source *s = ow_source_create(options->allocator, "model", base_folder, NULL, !options->no_mmap, limits.file_bytes);
+  ow_source *s = ow_source_create(options->allocator, "model", base_folder && *base_folder ? base_folder : NULL, NULL,
+                                  !options->no_mmap, limits.file_bytes);
   if (!s)
     return ow_fail(err, ONWARD_MEMORY, "no memory to load a model");
   ow_graph *g = NULL;
@@ -155,7 +158,7 @@ onward_status ow_load_memory(const void *bytes, size_t size, const char *base_fo
       bytes = memcpy(copy, bytes, size);
     else
       status = ow_fail(err, ONWARD_MEMORY, "no memory for a copy of the model's %zu bytes", size);
-    s->model = (ow_file){copy, size, false, options->allocator};
+    s->model = (ow_file){.data = copy, .size = size, .allocator = options->allocator};
   }
   if (status == ONWARD_OK)
     status = load_bytes(bytes, size, options, &limits, s, weights, dims, &g, err);

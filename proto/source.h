@@ -20,6 +20,8 @@ struct ow_source {
   char *real_folder; /* of the file that path links to; NULL when it is the same */
   bool map;
   uint64_t file_bytes; /* limit */
+  void (*warn)(void *context, const char *text); /* may be NULL */
+  void *warn_context;
   ow_strmap by_location;
   ow_external_file **externals;
   size_t external_count, external_capacity;

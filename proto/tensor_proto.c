@@ -31,7 +31,7 @@ typedef struct view {
   size_t bytes;
   typed_field field;  /* FIELD_NONE: raw */
   const uint8_t *raw; /* bytes of them */
-  bool mapped;
+  bool mapped, external;
 } view;
 
 onward_status ow_dtype_check(int32_t number, onward_dtype *dtype, onward_error *err) {
@@ -121,6 +121,7 @@ static onward_status examine(const ow_wire *wire, ow_source *source, bool mapped
       return ow_fail(err, ONWARD_MODEL, "has external data and %s as well", found ? field_names[found] : "raw_data");
     if (dtype == ONWARD_STRING)
       return ow_fail(err, ONWARD_MODEL, "strings cannot be external data");
+    v->external = true;
     return ow_source_external(source, t, v->bytes, &v->raw, &v->mapped, err);
   }
   if (found != FIELD_NONE && has_raw)
@@ -244,12 +245,17 @@ static onward_status name_tensor(const ow_wire *wire, const OwOnnx__TensorProto 
 
 /* ---- constants ----------------------------------------------------------------------------------------------------------------- */
 
-static onward_status make_data(ow_tensors *c, size_t bytes, void **data, onward_error *err) {
+static onward_status count_bytes(ow_tensors *c, size_t bytes, onward_error *err) {
   if (bytes > c->limits.total_bytes || c->made_bytes > c->limits.total_bytes - bytes)
     return ow_fail(err, ONWARD_LIMIT, "constants take more than the limit total_bytes of %llu (--limit total_bytes=N)",
                    (unsigned long long)c->limits.total_bytes);
-  *data = ow_arena_aligned(c->weights, bytes);
   c->made_bytes += bytes;
+  return ONWARD_OK;
+}
+
+static onward_status make_data(ow_tensors *c, size_t bytes, void **data, onward_error *err) {
+  OW_TRY(count_bytes(c, bytes, err));
+  *data = ow_arena_aligned(c->weights, bytes);
   return *data ? ONWARD_OK : ow_fail(err, ONWARD_MEMORY, "no memory for its %zu bytes", bytes);
 }
 
@@ -276,6 +282,9 @@ static onward_status import_tensor(ow_tensors *c, const OwOnnx__TensorProto *t, 
   made->bytes = v.bytes;
   void *data = NULL;
   if (v.field == FIELD_NONE && v.bytes > 0 && !wants_copy(c, &v)) {
+    /* Ranges of other files can be one and the same, so the size of a file does not bound what is packed of it later. */
+    if (v.external)
+      OW_TRY(count_bytes(c, v.bytes, err));
     made->data = v.raw;
     made->mapped = v.mapped;
   } else if (v.field == FIELD_STRING) {

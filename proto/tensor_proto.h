@@ -15,7 +15,7 @@ typedef struct ow_tensors {
   bool mapped;       /* the bytes of wire are a mapped file */
   ow_arena *weights;
   onward_limits limits;
-  uint64_t made_bytes;   /* of constants made in weights */
+  uint64_t made_bytes;   /* of constants made in weights, and of ranges of external data */
   uint64_t copied_bytes; /* of these, copies of raw bytes */
   uint64_t sparse_bytes; /* of dense forms of sparse tensors */
   const ow_const **made; /* by place in the file: a tensor of a function's body is made once */

@@ -102,8 +102,10 @@ static bool has_room(const onward_session *session, const ow_plan *plan, const o
   return true;
 }
 
-/* Two inputs whose dims share a name but differ are the likely cause of an error that follows: say so first. */
-static void blame_names(const onward_session *session, const onward_input_shape *shapes, onward_error *err) {
+/* Two inputs whose dims share a name but differ are the likely cause of an error that follows: say so first. An operator that
+ * then found its shapes contradictory found inputs that do not fit the model. */
+static onward_status blame_names(const onward_session *session, const onward_input_shape *shapes, onward_status status,
+                                 onward_error *err) {
   const onward_value_info *const in = session->model->inputs;
   const size_t count = onward_model_input_count(session->model);
   for (size_t i = 0; i < count; i++)
@@ -114,8 +116,11 @@ static void blame_names(const onward_session *session, const onward_input_shape 
               strcmp(in[i].dim_names[d], in[j].dim_names[e]) == 0 && shapes[i].dims[d] != shapes[j].dims[e]) {
             ow_error_prefix(err, "'%s' is %lld in '%s' but %lld in '%s'", in[i].dim_names[d],
                             (long long)shapes[j].dims[e], in[j].name, (long long)shapes[i].dims[d], in[i].name);
-            return;
+            if (status == ONWARD_MODEL && err)
+              err->status = ONWARD_INPUT;
+            return status == ONWARD_MODEL ? ONWARD_INPUT : status;
           }
+  return status;
 }
 
 /* NULL: spare room is not possible or not worth it. */
@@ -149,9 +154,9 @@ static onward_status build(onward_session *session, const onward_input_shape *sh
         "the shapes given do not fit the names of the model's dimensions; going on without trusting the names");
   session->root->warned = true;
   OW_TRY(ow_model_doubting(session->model, session->variant, &request.variant, err));
-  const onward_status status = ow_plan_create(&request, plan, &broken, err);
+  onward_status status = ow_plan_create(&request, plan, &broken, err);
   if (status != ONWARD_OK && status != ONWARD_CANCELLED && session->root == session)
-    blame_names(session, shapes, err);
+    status = blame_names(session, shapes, status, err);
   return broken ? ow_fail(err, ONWARD_INTERNAL, "a plan without assumptions broke one") : status;
 }
 

@@ -254,8 +254,16 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
       if (s->state->buffers[b].pair->output == o)
         return ow_fail(err, ONWARD_INPUT, "output '%s' is kept in the state: use onward_state_export", outputs[k].name);
     s->wanted[o] = true;
-    if (outputs[k].tensor.data == s->handed[o])
+    const onward_tensor *const t = &outputs[k].tensor;
+    if (t->data == s->handed[o])
       outputs[k].tensor.data = NULL; /* the same array as in the last run: session memory is wanted again */
+    else if (is_session_memory(s, t->data))
+      return ow_fail(err, ONWARD_INPUT,
+                     "output '%s': its buffer is session memory of the last run; want one of your own, or NULL",
+                     outputs[k].name);
+    else if (t->dtype != ONWARD_UNDEFINED && t->dtype != s->model->outputs[o].dtype)
+      return ow_fail(err, ONWARD_INPUT, "output '%s' is %s, its buffer is for %s", outputs[k].name,
+                     onward_dtype_name(s->model->outputs[o].dtype), onward_dtype_name(t->dtype));
   }
   for (size_t b = 0; s->state && b < s->state->count; b++)
     if (!s->state->buffers[b].pair->append)
@@ -293,6 +301,27 @@ static onward_status reserve_copies(onward_session *s, size_t bytes, onward_erro
   return ONWARD_OK;
 }
 
+static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
+  return a_bytes && b_bytes && (within(a, b, b_bytes) || within(b, a, a_bytes));
+}
+
+/* A buffer of the caller's is written when everything is computed, but an output may be a view of an input. */
+static onward_status check_overlaps(const onward_session *s, const ow_plan *plan, const onward_named_tensor *outputs,
+                                    size_t k, onward_error *err) {
+  const void *const data = outputs[k].tensor.data;
+  const size_t bytes = plan->tensors[output_value(s, plan, outputs[k].name)->index].bytes;
+  for (size_t i = 0; i < onward_model_input_count(s->model); i++)
+    if (s->given[i] && overlap(data, bytes, s->given[i]->tensor.data, s->given[i]->tensor.bytes))
+      return ow_fail(err, ONWARD_INPUT, "the buffer of output '%s' overlaps input '%s'", outputs[k].name,
+                     s->given[i]->name);
+  for (size_t o = 0; o < k; o++)
+    if (outputs[o].tensor.data && overlap(data, bytes, outputs[o].tensor.data,
+                                          plan->tensors[output_value(s, plan, outputs[o].name)->index].bytes))
+      return ow_fail(err, ONWARD_INPUT, "the buffers of outputs '%s' and '%s' overlap", outputs[o].name,
+                     outputs[k].name);
+  return ONWARD_OK;
+}
+
 static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_named_tensor *outputs, size_t count,
                               onward_error *err) {
   size_t copied = 0;
@@ -303,6 +332,8 @@ static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_nam
     if (outputs[k].tensor.data && outputs[k].tensor.bytes < t->bytes)
       return ow_fail(err, ONWARD_INPUT, "output '%s' needs %zu bytes, its buffer has %zu", outputs[k].name, t->bytes,
                      outputs[k].tensor.bytes);
+    if (outputs[k].tensor.data)
+      OW_TRY(check_overlaps(s, plan, outputs, k, err));
     if (!outputs[k].tensor.data && !owns_bytes(plan, v) && ow_size_align(t->bytes, OW_ALIGNMENT, &bytes))
       copied += bytes;
   }

@@ -14,6 +14,7 @@ typedef struct ow_file {
   const uint8_t *data;
   size_t size;
   bool mapped;
+  bool many_names; /* hard links: the same file is somewhere else too */
   const ow_allocator *allocator;
 } ow_file;
 
@@ -22,9 +23,11 @@ onward_status ow_file_open(const char *path, bool map, uint64_t max_bytes, const
                            const ow_allocator *allocator, ow_file *file, onward_error *err);
 /* The file `location` (a relative path without "..") below the folder `base`, or below `second_base` when that is not NULL;
  * no symbolic link may lead out of it (openat2 RESOLVE_BENEATH, or a walk with O_NOFOLLOW where the kernel lacks it), but a
- * link below `base` may lead below `second_base`. Errors: FORMAT for a location that is not such a path, IO otherwise. */
+ * link below `base` may lead below `second_base`. Errors: FORMAT for a location that is not such a path, otherwise as
+ * ow_file_open. */
 onward_status ow_file_open_beneath(const char *base, const char *second_base, const char *location, bool map,
-                                   const ow_allocator *allocator, ow_file *file, onward_error *err);
+                                   uint64_t max_bytes, const char *limit_name, const ow_allocator *allocator,
+                                   ow_file *file, onward_error *err);
 void ow_file_close(ow_file *file); /* takes a zeroed file */
 /* Give the pages wholly inside [data, data + size) of a mapping back; they are read again when touched. */
 void ow_pages_release(const void *data, size_t size);

@@ -47,7 +47,7 @@ static onward_status read_all(int fd, size_t size, const char *path, const ow_al
                               onward_error *err) {
   uint8_t *data = ow_alloc(a, size);
   if (!data)
-    return ow_fail(err, ONWARD_MEMORY, "%s: no memory for its %zu bytes", path, size);
+    return ow_fail(err, ONWARD_MEMORY, "%.300s: no memory for its %zu bytes", path, size);
   size_t done = 0;
   while (done < size) {
     const ssize_t n = read(fd, data + done, size - done);
@@ -56,12 +56,12 @@ static onward_status read_all(int fd, size_t size, const char *path, const ow_al
     if (n <= 0) {
       const int code = errno;
       ow_free(a, data);
-      return n == 0 ? ow_fail(err, ONWARD_IO, "%s: became shorter while it was read", path)
-                    : ow_fail(err, ONWARD_IO, "%s: cannot be read: %s", path, reason(code));
+      return n == 0 ? ow_fail(err, ONWARD_IO, "%.300s: became shorter while it was read", path)
+                    : ow_fail(err, ONWARD_IO, "%.300s: cannot be read: %s", path, reason(code));
     }
     done += (size_t)n;
   }
-  *file = (ow_file){data, size, false, a};
+  *file = (ow_file){.data = data, .size = size, .allocator = a};
   return ONWARD_OK;
 }
 
@@ -70,25 +70,29 @@ static onward_status take_file(int fd, const char *path, bool map, uint64_t max_
                                const ow_allocator *a, ow_file *file, onward_error *err) {
   struct stat st;
   if (fstat(fd, &st) != 0)
-    return ow_fail(err, ONWARD_IO, "%s: cannot be read: %s", path, reason(errno));
+    return ow_fail(err, ONWARD_IO, "%.300s: cannot be read: %s", path, reason(errno));
   if (S_ISDIR(st.st_mode))
-    return ow_fail(err, ONWARD_IO, "%s: is a folder, want a file", path);
+    return ow_fail(err, ONWARD_IO, "%.300s: is a folder, want a file", path);
   if (!S_ISREG(st.st_mode))
-    return ow_fail(err, ONWARD_IO, "%s: is not a regular file", path);
+    return ow_fail(err, ONWARD_IO, "%.300s: is not a regular file", path);
   const uint64_t size = (uint64_t)st.st_size;
   if (max_bytes && size > max_bytes)
-    return ow_fail(err, ONWARD_LIMIT, "%s: %llu bytes, above the limit %s of %llu (--limit %s=N)", path,
+    return ow_fail(err, ONWARD_LIMIT, "%.300s: %llu bytes, above the limit %s of %llu (--limit %s=N)", path,
                    (unsigned long long)size, limit_name, (unsigned long long)max_bytes, limit_name);
   if (size > PTRDIFF_MAX)
-    return ow_fail(err, ONWARD_LIMIT, "%s: %llu bytes do not fit the address space", path, (unsigned long long)size);
-  if (!map || size == 0)
-    return read_all(fd, (size_t)size, path, a, file, err);
+    return ow_fail(err, ONWARD_LIMIT, "%.300s: %llu bytes do not fit the address space", path,
+                   (unsigned long long)size);
+  if (!map || size == 0) {
+    OW_TRY(read_all(fd, (size_t)size, path, a, file, err));
+    file->many_names = st.st_nlink > 1;
+    return ONWARD_OK;
+  }
   void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED)
     return errno == ENOMEM
-               ? ow_fail(err, ONWARD_MEMORY, "%s: no room to map its %llu bytes", path, (unsigned long long)size)
-               : ow_fail(err, ONWARD_IO, "%s: cannot be mapped: %s", path, reason(errno));
-  *file = (ow_file){data, (size_t)size, true, a};
+               ? ow_fail(err, ONWARD_MEMORY, "%.300s: no room to map its %llu bytes", path, (unsigned long long)size)
+               : ow_fail(err, ONWARD_IO, "%.300s: cannot be mapped: %s", path, reason(errno));
+  *file = (ow_file){data, (size_t)size, true, st.st_nlink > 1, a};
   return ONWARD_OK;
 }
 
@@ -96,7 +100,7 @@ onward_status ow_file_open(const char *path, bool map, uint64_t max_bytes, const
                            const ow_allocator *allocator, ow_file *file, onward_error *err) {
   const int fd = open_at(AT_FDCWD, path, OPEN_FLAGS);
   if (fd < 0)
-    return ow_fail(err, ONWARD_IO, "%s: cannot be opened: %s", path, reason(errno));
+    return ow_fail(err, ONWARD_IO, "%.300s: cannot be opened: %s", path, reason(errno));
   const onward_status status = take_file(fd, path, map, max_bytes, limit_name, allocator, file, err);
   (void)close(fd);
   return status;
@@ -187,7 +191,8 @@ static int open_linked(const char *base, const char *location, const char *other
 }
 
 onward_status ow_file_open_beneath(const char *base, const char *second_base, const char *location, bool map,
-                                   const ow_allocator *allocator, ow_file *file, onward_error *err) {
+                                   uint64_t max_bytes, const char *limit_name, const ow_allocator *allocator,
+                                   ow_file *file, onward_error *err) {
   if (!is_beneath(location))
     return ow_fail(err, ONWARD_FORMAT, "external data '%s': want a relative path without '..'", location);
   int fd = open_beneath(base, location);
@@ -206,7 +211,7 @@ onward_status ow_file_open_beneath(const char *base, const char *second_base, co
     return ow_fail(err, ONWARD_IO, "external data '%s' leads out of '%s'", location, base);
   if (fd < 0)
     return ow_fail(err, ONWARD_IO, "external data '%s' cannot be opened: %s", location, reason(code));
-  const onward_status status = take_file(fd, location, map, 0, "", allocator, file, err);
+  const onward_status status = take_file(fd, location, map, max_bytes, limit_name, allocator, file, err);
   (void)close(fd);
   if (status != ONWARD_OK)
     ow_error_prefix(err, "external data");

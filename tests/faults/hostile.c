@@ -191,7 +191,7 @@ static bool in_list(const char *list, const char *word) {
   return false;
 }
 
-static bool matches(const char *pattern, const char *text) {
+bool hostile_matches(const char *pattern, const char *text) {
   regex_t regex;
   if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
     return false;
@@ -314,7 +314,7 @@ int hostile_load(const char *name, const char *path, const onward_model_options 
   const uint64_t peak = memory_figure("VmHWM:");
   if (!in_list(status, onward_status_name(got)))
     wrong(&c, "want %s, got %s '%s'", status, onward_status_name(got), err.message);
-  else if (got != ONWARD_OK && !matches(message ? message : ".", err.message))
+  else if (got != ONWARD_OK && !hostile_matches(message ? message : ".", err.message))
     wrong(&c, "want '%s', got '%s'", message ? message : "", err.message);
   if (got != ONWARD_OK)
     check_message(&c, &err);

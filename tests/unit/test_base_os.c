@@ -98,7 +98,8 @@ static void refuses_what_is_no_file(void **state) {
 static void check_beneath(const char *second, const char *location, onward_status want, const char *text) {
   ow_file file = {0};
   onward_error err = {ONWARD_OK, ""};
-  assert_int_equal(ow_file_open_beneath("model", second, location, true, &ow_allocator_default, &file, &err), want);
+  assert_int_equal(ow_file_open_beneath("model", second, location, true, 0, "", &ow_allocator_default, &file, &err),
+                   want);
   if (want == ONWARD_OK) {
     assert_int_equal(file.size, strlen(text));
     assert_memory_equal(file.data, text, file.size);
@@ -165,8 +166,8 @@ static void external_data_without_openat2(void **state) {
       _exit(100);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
       ow_file file = {0};
-      const onward_status got =
-          ow_file_open_beneath("model", cases[i].second, cases[i].location, false, &ow_allocator_default, &file, NULL);
+      const onward_status got = ow_file_open_beneath("model", cases[i].second, cases[i].location, false, 0, "",
+                                                     &ow_allocator_default, &file, NULL);
       if (got != cases[i].want || file.size != cases[i].size)
         _exit((int)i + 1);
       ow_file_close(&file);

@@ -362,7 +362,7 @@ static void test_limits(void **state) {
   expect_file("m.onnx", &o, ONWARD_OK, "");
   char big[5000] = {0};
   write_file("m.data", big, sizeof big);
-  expect_file("m.onnx", &o, ONWARD_LIMIT, "external data 'm.data' has 5000 bytes, above the limit file_bytes of 4096");
+  expect_file("m.onnx", &o, ONWARD_LIMIT, "external data: m.data: 5000 bytes, above the limit file_bytes of 4096");
 }
 
 typedef struct failing {

@@ -12,8 +12,9 @@ bool ow_input_fill(const onward_value_info *info, int32_t rank, const int64_t *d
   if (kind == OW_ELEMENT_OTHER)
     return ow_cmd_fail(err, ONWARD_UNSUPPORTED, "input '%s': values of type %s cannot be made up", info->name,
                        onward_dtype_name(info->dtype));
-  if (!ow_tensor_make(info->dtype, rank, dims, scratch, tensor, err))
-    return false;
+  onward_error inner = {ONWARD_OK, ""};
+  if (!ow_tensor_make(info->dtype, rank, dims, scratch, tensor, &inner))
+    return ow_cmd_fail(err, inner.status, "input '%s': %s", info->name, inner.message);
   const int64_t count = ow_tensor_count(tensor);
   for (int64_t i = 0; i < count; i++)
     ow_element_set(info->dtype, tensor->data, i, kind == OW_ELEMENT_REAL ? floats : integers);

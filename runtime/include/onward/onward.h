@@ -339,7 +339,8 @@ ONWARD_API onward_run_options onward_run_options_default(void);
 
 /* Run. inputs: each input of the model once, by name, borrowed for the call. outputs: name says which output is wanted; only
  * what is wanted is computed. tensor.data == NULL (or what the last run put there) asks for session memory, valid until the next
- * run or free; otherwise it is the caller's buffer of tensor.bytes bytes, which must be large enough. On success dtype, rank, dims, bytes and data are set.
+ * run or free; otherwise it is the caller's buffer of tensor.bytes bytes, which must be large enough and overlap no input and no other
+ * buffer; tensor.dtype is ONWARD_UNDEFINED or what the output is. On success dtype, rank, dims, bytes and data are set.
  * An input must not be session memory of an earlier run: copy it.
  *     int64_t ids[] = {101, 7592, 102};
  *     const onward_named_tensor in = {"input_ids", {ONWARD_INT64, 2, {1, 3}, ids, sizeof ids}};
