@@ -19,6 +19,7 @@ const char *onward_stop_name(onward_stop stop) {
     case ONWARD_STOP_ID: return "id";
     case ONWARD_STOP_CONTEXT: return "context";
     case ONWARD_STOP_CALLER: return "caller";
+    case ONWARD_STOP_TEXT: return "text";
   }
   return "?";
 }

@@ -43,10 +43,11 @@ typedef enum onward_stop {
   ONWARD_STOP_LENGTH = 0,  /* max_new_tokens */
   ONWARD_STOP_ID = 1,      /* one of stop_ids */
   ONWARD_STOP_CONTEXT = 2, /* the context is full */
-  ONWARD_STOP_CALLER = 3   /* on_token returned false, or onward_generator_cancel */
+  ONWARD_STOP_CALLER = 3,  /* on_token or on_text returned false, or onward_generator_cancel */
+  ONWARD_STOP_TEXT = 4     /* a stop string; of onward_generator_run_text */
 } onward_stop;
 
-/* "length", "id", "context", "caller"; "?" for a value not in the list. */
+/* "length", "id", "context", "caller", "text"; "?" for a value not in the list. */
 ONWARD_API const char *onward_stop_name(onward_stop stop);
 
 typedef struct onward_generation {
@@ -132,6 +133,63 @@ ONWARD_API onward_status onward_token_stream_push(onward_token_stream *stream, i
                                                   onward_error *err);
 ONWARD_API onward_status onward_token_stream_finish(onward_token_stream *stream, const char **text, onward_error *err);
 ONWARD_API void onward_token_stream_free(onward_token_stream *stream);
+
+/* ---- generation as text ---------------------------------------------------------------------------------------------- */
+
+typedef struct onward_text_options {
+  size_t struct_size;
+  const char *const
+      *stops; /* the first of these ends the text and is not part of it, also across tokens; UTF-8, 1 to 4096 bytes */
+  size_t stop_count;
+  bool keep_special_tokens; /* their names stay in the text */
+  /* Called with new text, whole characters that cannot belong to a stop string any more; false stops. May be NULL. */
+  bool (*on_text)(void *context, const char *text, size_t length);
+  void *on_text_context;
+} onward_text_options;
+
+ONWARD_API onward_text_options onward_text_options_default(void);
+
+typedef struct onward_text_generation {
+  char *text; /* NUL-terminated valid UTF-8, to be freed with onward_free: what on_text was given */
+  size_t length;
+  onward_generation tokens; /* ids up to the one that ended the text */
+} onward_text_generation;
+
+/* onward_generator_run, and the new tokens as text. A token of stop_ids has no text. Both options may be NULL.
+ * Errors: those of onward_generator_run and of the tokenizer; INPUT for a stop string. */
+ONWARD_API onward_status onward_generator_run_text(onward_generator *generator, const onward_tokenizer *tokenizer,
+                                                   const int64_t *prompt, size_t count,
+                                                   const onward_generate_options *options,
+                                                   const onward_text_options *text_options,
+                                                   onward_text_generation *generation, onward_error *err);
+
+/* ---- conversations --------------------------------------------------------------------------------------------------- */
+
+/* How a model wants conversations written: known forms (ChatML, Llama 2 and 3, Mistral, Gemma, Phi-3 and 4, Zephyr), recognised
+ * in the text of the chat template, with the system message that the template has by itself. Never changes once made. A date that
+ * a template would take from the clock is the one that stands in it. */
+typedef struct onward_chat_template onward_chat_template;
+
+typedef struct onward_chat_message {
+  const char *role; /* "system" (only as the first), "user" or "assistant" */
+  const char *content;
+} onward_chat_message;
+
+/* template_text: Jinja, as in tokenizer_config.json. bos and eos: what it calls bos_token and eos_token; NULL: not known.
+ * Errors: UNSUPPORTED for a template of no known form, or one that needs a token that is not known. */
+ONWARD_API onward_status onward_chat_template_create(const char *template_text, const char *bos, const char *eos,
+                                                     onward_chat_template **chat, onward_error *err);
+/* From chat_template.jinja or tokenizer_config.json of a folder; the tokens also from special_tokens_map.json.
+ * Errors: IO when the folder has neither, FORMAT, and those of create. */
+ONWARD_API onward_status onward_chat_template_load(const char *folder, onward_chat_template **chat, onward_error *err);
+ONWARD_API void onward_chat_template_free(onward_chat_template *chat);
+/* "ChatML", "Llama 3" and so on. */
+ONWARD_API const char *onward_chat_template_name(const onward_chat_template *chat);
+/* *text: NUL-terminated, *length bytes (length may be NULL), to be freed with onward_free. It ends where the assistant is to speak,
+ * and has its special tokens in it: encode it without adding more. Errors: INPUT for messages that the template refuses. */
+ONWARD_API onward_status onward_chat_template_render(const onward_chat_template *chat,
+                                                     const onward_chat_message *messages, size_t count, char **text,
+                                                     size_t *length, onward_error *err);
 
 #ifdef __cplusplus
 }
