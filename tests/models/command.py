@@ -3,6 +3,7 @@ import json
 import math
 import os
 import shlex
+import signal
 import struct
 import subprocess
 
@@ -49,7 +50,8 @@ class Command:
 
     def usage(self):
         """Bad usage: exit code 2, one line that begins with what is wrong."""
-        for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", GPT2], "--ids"), (["generate", GPT2, "--ids", "1,x"], "--ids"), (["generate", GPT2, "--chat", "Hello"], "--chat"),
+        for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", GPT2], "no prompt"), (["generate", GPT2, "--ids", "1,x"], "--ids"), (["generate", GPT2, "--chat", "a", "--ids", "1"], "more than one prompt"),
+                             (["generate", GPT2, "--ids", "1", "--system", "a"], "--system"),
                              (["embed", BERT, "a"], "embed"), (["dump", BERT, "--format", "html"], "--format html"),
                              (["run", BERT, "--threads", "none"], "--threads"), (["test"], "DIR"), (["run", BERT, "--limit", "love=1"], "--limit love=1"),
                              (["run", BERT, "--input", "x=ones:1"], "no input 'x'"), (["bench", BERT, "--shape", "input_ids=1xx8"], "--shape input_ids=1xx8")):
@@ -197,11 +199,57 @@ class Command:
         code, out, err = self.call("generate", GPT2, "--ids", "99999999", "--max-new-tokens", "2")
         self.check("generate unknown id", code == 1 and "99999999" in err, (code, out, err))
 
+    def words(self):
+        """Generation from text, with a tokenizer whose tokens are the printable bytes."""
+        folder = os.path.join(self.scratch, "decoder with a tokenizer")
+        os.mkdir(folder)
+        os.symlink(os.path.join(GPT2, "model.onnx"), os.path.join(folder, "model.onnx"))
+        vocabulary = {chr(33 + i): i for i in range(88)} | {"\u0120": 88, "\u010a": 89}
+        level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+        with open(os.path.join(folder, "tokenizer.json"), "w") as f:
+            json.dump({"version": "1.0", "added_tokens": [], "pre_tokenizer": level, "decoder": {"type": "ByteLevel"},
+                       "model": {"type": "BPE", "vocab": vocabulary, "merges": []}}, f)
+        want = self.call("generate", GPT2, "--ids", "39,72", "--max-new-tokens", "12")[1].strip()
+        letters = {v: {"\u0120": " ", "\u010a": "\n"}.get(k, k) for k, v in vocabulary.items()}
+        text = "".join(letters[int(i)] for i in want.split(","))
+        code, out, err = self.call("generate", folder, "--prompt", "Hi", "--max-new-tokens", "12")
+        self.check("generate --prompt", code == 0 and out == text + "\n" and "tokens/s" in err, (code, out, err, text))
+        p = subprocess.run([self.binary, "generate", folder, "--prompt", "-", "--max-new-tokens", "12", *self.flags], input=b"Hi\n", capture_output=True, timeout=300)
+        self.check("generate --prompt -", p.returncode == 0 and p.stdout.decode() == text + "\n", p)
+        other = self.call("generate", GPT2, "--tokenizer", os.path.join(folder, "tokenizer.json"), "--prompt", "Hi", "--max-new-tokens", "12")
+        self.check("generate --tokenizer", other[1] == out, other)
+        stop = text[3:5]
+        at = text.index(stop)
+        code, out, err = self.call("generate", folder, "--prompt", "Hi", "--max-new-tokens", "12", "--stop", "never", "--stop", stop, "--json")
+        d = json.loads(out)
+        self.check("generate --stop", d["text"] == text[:at] and d["stop"] == "text" and d["new_tokens"] == at + 2 == len(d["ids"]), (d, text))
+        code, out, err = self.call("generate", folder, "--chat", "Hi")
+        self.check("generate --chat without a template", code == 1 and "no chat template" in err and "--prompt" in err and err.count("\n") == 1, (code, err))
+        with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
+            json.dump({"bos_token": "<", "eos_token": ">", "chat_template":
+                       "{{ bos_token }}{% for message in messages %}{{'<|' + message['role'] + '|>' + '\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
+                       "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"}, f)
+        same = "<<|system|>\nS<|end|>\n<|user|>\nHi<|end|>\n<|assistant|>\n"
+        # This vocabulary has no x, y, z or |: unknown characters have no token here.
+        a, b = (json.loads(self.call("generate", folder, *w, "--max-new-tokens", "6", "--json")[1]) for w in (["--chat", "Hi", "--system", "S"], ["--prompt", same]))
+        self.check("generate --chat", a["text"] == b["text"] and a["prompt_tokens"] == b["prompt_tokens"] > 40, (a, b))
+        code, out, err = self.call("generate", GPT2, "--prompt", "Hi")
+        self.check("generate without a tokenizer", code == 1 and "--tokenizer" in err and err.count("\n") == 1, (code, err))
+        p = subprocess.Popen([self.binary, "generate", folder, "--prompt", "Hi", "--max-new-tokens", "1000000000", "--context", "1000000", *self.flags],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            first = p.stdout.read(3)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=120)
+            self.check("generate stopped by Ctrl-C", p.returncode == 130 and first.decode() == text[:3] and out.endswith(b"\n") and b"stop: caller" in err, (p.returncode, out[-20:], err))
+        finally:
+            p.kill()
+
 
 def run(binary, flags, scratch):
     """{check: (verdict, reason)}"""
     c = Command(binary, [f for f in flags if not f.startswith(("--rtol", "--atol"))], scratch)
-    for part in (c.usage, c.failures, c.suggestions, c.inputs_and_outputs, c.measurements, c.generation, c.text):
+    for part in (c.usage, c.failures, c.suggestions, c.inputs_and_outputs, c.measurements, c.generation, c.text, c.words):
         try:
             part()
         except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as e:

@@ -1,16 +1,25 @@
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "folder_config.h"
+#include "interrupt.h"
 #include "json_out.h"
-#include "onward/text.h"
+#include "text_input.h"
 #include "work.h"
 
 static const char help[] =
-    "onward generate MODEL --ids 1,2,3 [options]             go on from token ids with a decoder\n"
+    "onward generate MODEL (--chat TEXT | --prompt TEXT | --ids 1,2,3) [options]     go on from a text with a decoder\n"
     "\n"
-    "  --ids 1,2,3              the prompt as token ids\n"
+    "  --chat TEXT              answer: the text as the model's chat template writes it, with the template's own "
+    "system\n"
+    "                           message (chat_template.jinja or tokenizer_config.json beside the tokenizer)\n"
+    "  --system TEXT            another system message; with --chat\n"
+    "  --prompt TEXT            go on from the text as it is; '-' for --prompt or --chat reads standard input\n"
+    "  --ids 1,2,3              the prompt as token ids; prints ids\n"
+    "  --tokenizer FILE         default: tokenizer.json in the model's folder\n"
+    "  --stop TEXT              end before this text; may be given again\n"
+    "  --stop-id ID             end after this token; may be given again. Without it: eos_token_id of the folder's\n"
+    "                           generation_config.json or config.json\n"
     "  --max-new-tokens N       at most N new tokens (default 128)\n"
     "  --temperature T          0 (default): always the most likely token\n"
     "  --top-k K --top-p P --min-p P\n"
@@ -20,36 +29,35 @@ static const char help[] =
     "  --beams N                follow N texts at once and give the likeliest; not with --temperature\n"
     "  --length-penalty L       of beams: log probability / length ^ L (default 1)\n"
     "  --seed S                 the same seed gives the same tokens (default 0)\n"
-    "  --stop-id ID             end after this token; may be given again. Without it: eos_token_id of the folder's\n"
-    "                           generation_config.json or config.json\n"
     "  --context N              most tokens, prompt included (default: what the folder's config.json says)\n"
-    "  --json                   one line: {\"ids\",\"stop\",\"prompt_tokens\",\"new_tokens\",\"prefill_tok_s\","
+    "  --json                   one line: "
+    "{\"text\",\"ids\",\"stop\",\"prompt_tokens\",\"new_tokens\",\"prefill_tok_s\","
     "\"decode_tok_s\"}\n"
     "\n"
     "The key-value cache is kept in place where the model has one; otherwise each token computes the whole text again, "
     "and\n"
     "a note on stderr says so. Ctrl-C ends with what there is so far.\n"
     "\n"
-    "  onward generate decoder/ --ids 1,4093,198 --max-new-tokens 20\n"
-    "  onward generate decoder/ --ids 1,4093,198 --temperature 0.8 --top-p 0.95 --seed 7\n";
+    "  onward generate models/smollm2 --chat 'What is the capital of France?'\n"
+    "  onward generate models/smollm2 --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95 --seed 7 --stop '.'\n"
+    "  onward generate decoder/ --ids 1,4093,198 --max-new-tokens 20\n";
 
 typedef struct generate_options {
   ow_common common;
-  const char *model, *ids;
-  ow_text_list stop_ids;
+  const char *model, *ids, *prompt, *chat, *system, *tokenizer;
+  ow_text_list stop_ids, stops;
   int64_t seed, context;
   onward_generate_options text;
   bool json;
 } generate_options;
 
-static onward_generator *interrupted; /* what Ctrl-C stops */
-static volatile sig_atomic_t was_interrupted;
-
-static void on_interrupt(int number) {
-  (void)signal(number, SIG_DFL); /* a second one ends the process */
-  was_interrupted = 1;
-  onward_generator_cancel(interrupted);
-}
+/* What a generation holds besides the model. */
+typedef struct holder {
+  onward_tokenizer *tokenizer;
+  onward_generator *generator;
+  int64_t *encoded;
+  onward_text_generation result; /* text: NULL without a tokenizer */
+} holder;
 
 /* "1,2,3" */
 static bool parse_ids(const char *text, ow_scratch *scratch, int64_t **ids, size_t *count, onward_error *err) {
@@ -86,9 +94,20 @@ static bool print_token(void *context, int64_t id) {
   return !ferror(stdout);
 }
 
+static bool print_text(void *context, const char *text, size_t length) {
+  int64_t *const printed = context;
+  (void)fwrite(text, 1, length, stdout);
+  (void)fflush(stdout);
+  ++*printed;
+  return !ferror(stdout);
+}
+
+static void cancel_generator(void *generator) { onward_generator_cancel(generator); }
+
 static double per_second(double count, double ms) { return ms > 0 ? count * 1e3 / ms : 0; }
 
-static void report(const generate_options *o, const onward_generation *g, size_t prompt, ow_scratch *scratch) {
+static void report(const generate_options *o, const onward_text_generation *text, size_t prompt, ow_scratch *scratch) {
+  const onward_generation *const g = &text->tokens;
   const double prefill = per_second((double)prompt, g->first_ms), decode = per_second((double)g->steps, g->steps_ms);
   if (!o->json) {
     printf("\n");
@@ -98,6 +117,10 @@ static void report(const generate_options *o, const onward_generation *g, size_t
   }
   ow_json json = {.out = {.scratch = scratch}};
   ow_json_open(&json, NULL, '{');
+  if (text->text)
+    ow_json_text(&json, "text", text->text);
+  else
+    ow_json_raw(&json, "text", "null");
   ow_json_open(&json, "ids", '[');
   for (size_t i = 0; i < g->count; i++)
     ow_json_real(&json, NULL, (double)g->ids[i]);
@@ -111,48 +134,97 @@ static void report(const generate_options *o, const onward_generation *g, size_t
   ow_json_print(&json);
 }
 
-static bool generate(ow_work *work, generate_options *o, onward_generator **generator, onward_error *err) {
-  int64_t *ids;
+static bool check_usage(const generate_options *o, onward_error *err) {
+  const int prompts = (o->ids != NULL) + (o->prompt != NULL) + (o->chat != NULL);
+  if (prompts != 1)
+    return ow_cmd_fail(err, ONWARD_ARGUMENT, "%s: give one of --chat TEXT, --prompt TEXT, --ids 1,2,3",
+                       prompts ? "more than one prompt" : "no prompt");
+  return !o->system || o->chat || ow_cmd_fail(err, ONWARD_ARGUMENT, "--system: only with --chat");
+}
+
+/* With --ids a text is wanted only when it is asked for, or when one is there for --json. */
+static bool open_tokenizer(const generate_options *o, ow_scratch *scratch, const char **path, holder *h,
+                           onward_error *err) {
+  *path = ow_tokenizer_path(o->tokenizer, o->model, scratch);
+  if (o->ids && !o->tokenizer && o->stops.count == 0) {
+    onward_error ignored;
+    if (o->json && ow_file_is(*path) && onward_tokenizer_load(*path, &h->tokenizer, &ignored) != ONWARD_OK)
+      fprintf(stderr, "note: no text: %s\n", ignored.message);
+    return true;
+  }
+  return ow_tokenizer_open(*path, o->tokenizer != NULL, &h->tokenizer, err);
+}
+
+static bool take_prompt(const generate_options *o, const char *tokenizer, ow_scratch *scratch, holder *h,
+                        const int64_t **ids, size_t *count, onward_error *err) {
+  if (o->ids) {
+    int64_t *parsed;
+    if (!parse_ids(o->ids, scratch, &parsed, count, err))
+      return false;
+    *ids = parsed;
+    return true;
+  }
+  const char *text = o->prompt ? o->prompt : o->chat;
+  if (strcmp(text, "-") == 0 && !ow_stdin_text(scratch, &text, err))
+    return false;
+  if (o->chat && !ow_chat_prompt(tokenizer, o->system, text, scratch, &text, err))
+    return false;
+  if (onward_tokenizer_encode(h->tokenizer, text, strlen(text), o->chat == NULL, &h->encoded, count, err) != ONWARD_OK)
+    return false;
+  *ids = h->encoded;
+  return *count > 0 || ow_cmd_fail(err, ONWARD_INPUT, "the prompt has no token");
+}
+
+static bool generate(ow_work *work, generate_options *o, holder *h, onward_error *err) {
+  const int64_t *ids;
   size_t count;
   int64_t printed = 0;
+  const char *tokenizer;
   ow_folder_config config;
-  if (o->ids == NULL)
-    return ow_cmd_fail(err, ONWARD_ARGUMENT, "--ids: give the prompt as token ids, --ids 1,2,3");
-  if (!parse_ids(o->ids, &work->scratch, &ids, &count, err))
+  if (!check_usage(o, err) || !open_tokenizer(o, &work->scratch, &tokenizer, h, err) ||
+      !take_prompt(o, tokenizer, &work->scratch, h, &ids, &count, err))
     return false;
   ow_folder_config_read(o->model, &work->scratch, &config);
   if (!take_stop_ids(o, &config, &work->scratch, err) || !ow_work_load(work, o->model, &o->common, false, err))
     return false;
   o->text.seed = (uint64_t)o->seed;
   o->text.context = o->context ? o->context : config.context;
-  if (!o->json) {
+  onward_text_options text = onward_text_options_default();
+  text.stops = o->stops.items;
+  text.stop_count = o->stops.count;
+  if (!o->json && o->ids) {
     o->text.on_token = print_token;
     o->text.on_token_context = &printed;
+  } else if (!o->json) {
+    text.on_text = print_text;
+    text.on_text_context = &printed;
   }
   onward_session_options session = onward_session_options_default();
   session.threads = (int32_t)o->common.threads;
-  onward_generation result;
-  if (onward_generator_create(work->model, &session, generator, err) != ONWARD_OK)
+  if (onward_generator_create(work->model, &session, &h->generator, err) != ONWARD_OK)
     return false;
-  interrupted = *generator;
-  (void)signal(SIGINT, on_interrupt);
-  const bool ok = onward_generator_run(*generator, ids, count, &o->text, &result, err) == ONWARD_OK;
-  (void)signal(SIGINT, SIG_DFL);
-  interrupted = NULL;
-  if (!ok)
+  ow_interrupt_watch(cancel_generator, h->generator);
+  const onward_status status =
+      h->tokenizer ? onward_generator_run_text(h->generator, h->tokenizer, ids, count, &o->text, &text, &h->result, err)
+                   : onward_generator_run(h->generator, ids, count, &o->text, &h->result.tokens, err);
+  ow_interrupt_watch(NULL, NULL);
+  if (status != ONWARD_OK)
     return printed ? (printf("\n"), false) : false;
-  if (!result.cached)
+  if (!h->result.tokens.cached)
     fprintf(stderr, "note: the model has no cache that can be kept; each token computed the whole text again\n");
-  report(o, &result, count, &work->scratch);
+  report(o, &h->result, count, &work->scratch);
   return true;
 }
 
 static int generate_model(ow_work *work, const void *options, onward_error *err) {
   generate_options o = *(const generate_options *)options;
-  onward_generator *generator = NULL;
-  const bool ok = generate(work, &o, &generator, err);
-  onward_generator_free(generator);
-  return !ok ? ow_cmd_report(err) : was_interrupted ? 130 : OW_EXIT_OK;
+  holder h = {.tokenizer = NULL};
+  const bool ok = generate(work, &o, &h, err);
+  onward_generator_free(h.generator);
+  onward_tokenizer_free(h.tokenizer);
+  onward_free(h.encoded);
+  onward_free(h.result.text);
+  return ok ? OW_EXIT_OK : ow_cmd_report(err);
 }
 
 static int run(double began_ms, int argc, char **argv) {
@@ -160,12 +232,13 @@ static int run(double began_ms, int argc, char **argv) {
   generate_options o = {.text = onward_generate_options_default()};
   const ow_arg table[] = {
       {"--ids", OW_ARG_TEXT, &o.ids, 0, 0},
-      {"--prompt", OW_ARG_NOT_BUILT, NULL, 1, 0},
-      {"--chat", OW_ARG_NOT_BUILT, NULL, 1, 0},
-      {"--tokenizer", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--prompt", OW_ARG_TEXT, &o.prompt, 0, 0},
+      {"--chat", OW_ARG_TEXT, &o.chat, 0, 0},
+      {"--system", OW_ARG_TEXT, &o.system, 0, 0},
+      {"--tokenizer", OW_ARG_TEXT, &o.tokenizer, 0, 0},
       {"--beams", OW_ARG_INT, &o.text.beams, 1, 1024},
       {"--length-penalty", OW_ARG_REAL, &o.text.length_penalty, -100, 100},
-      {"--stop", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--stop", OW_ARG_LIST, &o.stops, 0, 0},
       {"--features", OW_ARG_NOT_BUILT, NULL, 1, 0},
       {"--max-new-tokens", OW_ARG_INT, &o.text.max_new_tokens, 0, 1e15},
       {"--temperature", OW_ARG_REAL, &o.text.temperature, 0, 1e6},

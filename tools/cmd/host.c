@@ -111,6 +111,11 @@ bool ow_folder_is(const char *path) {
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool ow_file_is(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
 bool ow_folder_make(const char *path, onward_error *err) {
   if (mkdir(path, 0777) == 0 || ow_folder_is(path))
     return true;

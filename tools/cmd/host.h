@@ -20,6 +20,7 @@ bool ow_file_save(const char *path, const void *bytes, size_t size, ow_scratch *
 
 bool ow_folder_make(const char *path, onward_error *err); /* fine when it is there */
 bool ow_folder_is(const char *path);
+bool ow_file_is(const char *path); /* it is there, and no folder */
 
 typedef struct ow_numbered {
   int64_t number;

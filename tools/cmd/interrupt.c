@@ -7,15 +7,16 @@
 
 /* Written by the handler, which has no other way to be told. */
 static volatile sig_atomic_t received;
-static _Atomic(onward_session *) watched;
+static _Atomic(void *) watched;
+static _Atomic(ow_cancel *) cancel;
 
 /* Cancelling sets one atomic flag, so it may be done here. Without a run nothing would look at the flag: the process ends. */
 static void handle(int number) {
-  onward_session *const session = atomic_load(&watched);
-  if (received || session == NULL)
+  ow_cancel *const call = atomic_load(&cancel);
+  if (received || call == NULL)
     _exit(128 + number);
   received = number;
-  onward_session_cancel(session);
+  call(atomic_load(&watched));
 }
 
 void ow_interrupt_install(void) {
@@ -26,6 +27,10 @@ void ow_interrupt_install(void) {
       (void)sigaction(numbers[i], &action, NULL);
 }
 
-void ow_interrupt_watch(onward_session *session) { atomic_store(&watched, session); }
+void ow_interrupt_watch(ow_cancel *call, void *what) {
+  atomic_store(&cancel, NULL);
+  atomic_store(&watched, what);
+  atomic_store(&cancel, call);
+}
 
 int ow_interrupt_code(int code) { return received ? 128 + received : code; }

@@ -2,11 +2,10 @@
 #ifndef OW_CMD_INTERRUPT_H
 #define OW_CMD_INTERRUPT_H
 
-#include "onward/onward.h"
-
 void ow_interrupt_install(void);
-/* The session that a signal cancels; NULL: none, and a signal ends the process. */
-void ow_interrupt_watch(onward_session *session);
+/* What a signal calls, which must be safe in its handler; NULL: none, and a signal ends the process. */
+typedef void ow_cancel(void *what);
+void ow_interrupt_watch(ow_cancel *call, void *what);
 /* 128 + the signal that came, otherwise code. */
 int ow_interrupt_code(int code);
 

@@ -31,6 +31,8 @@ static bool print_progress(void *context, const char *stage, double fraction) {
   return true;
 }
 
+static void cancel_session(void *session) { onward_session_cancel(session); }
+
 bool ow_work_load(ow_work *work, const char *path, const ow_common *common, bool quiet, onward_error *err) {
   onward_model_options options = common->model;
   if (!quiet) {
@@ -56,7 +58,7 @@ bool ow_work_session(ow_work *work, const ow_common *common, bool profile, onwar
   options.profile = profile;
   if (onward_session_create(work->model, &options, &work->session, err) != ONWARD_OK)
     return false;
-  ow_interrupt_watch(work->session);
+  ow_interrupt_watch(cancel_session, work->session);
   return true;
 }
 
@@ -67,7 +69,7 @@ bool ow_work_save_profile(ow_work *work, const char *path, onward_error *err) {
 }
 
 void ow_work_free(ow_work *work) {
-  ow_interrupt_watch(NULL);
+  ow_interrupt_watch(NULL, NULL);
   onward_session_free(work->session);
   onward_model_free(work->model);
   ow_scratch_free(&work->scratch);
