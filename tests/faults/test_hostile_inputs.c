@@ -440,6 +440,7 @@ static const char *const bad_lists[][2] = {
     {"x=[[1,2,3],[4,5,6]]]", "x"},
     {"x=[", "x"},
     {"x=[[nan,1,2],[3,4,5]]", "no number"},
+    {"x=[[1e400,1,2],[3,4,5]]", "cannot hold this"},
     {"x=[[inf,1,2],[3,4,5]]", "no number"},
     {"x=", "x"},
     {"x=random:2x", "AxB"},
@@ -451,7 +452,7 @@ static const char *const bad_lists[][2] = {
     {"x=[[1,2,3],[4,5,1e]]", "x"},
     {"x=[[1,2,3],[4,5,0x]]", "x"},
 };
-static const char *const good_lists[] = {"x=[[1,2,3],[4,5,6]]", "x=[[1e-400,-0.0,1e400],[+1,.5,5.]]", "x=ones:2x3"};
+static const char *const good_lists[] = {"x=[[1,2,3],[4,5,6]]", "x=[[1e-400,-0.0,1e30],[+1,.5,5.]]", "x=ones:2x3"};
 
 static void test_others(void **state) {
   (void)state;
