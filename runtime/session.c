@@ -347,7 +347,7 @@ static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_nam
     if (callers) {
       t.data = outputs[k].tensor.data;
     } else if (!owns_bytes(plan, v)) {
-      t.data = (char *)s->copies + copied;
+      t.data = s->copies ? (char *)s->copies + copied : NULL; /* none: all of them are empty */
       copied += (t.bytes + OW_ALIGNMENT - 1) / OW_ALIGNMENT * OW_ALIGNMENT;
     }
     if (t.data != bytes && t.bytes)
