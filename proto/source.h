@@ -19,7 +19,7 @@ struct ow_source {
   char *folder;      /* NULL: no folder, no external data */
   char *real_folder; /* of the file that path links to; NULL when it is the same */
   bool map;
-  uint64_t file_bytes; /* limit */
+  uint64_t file_bytes;                           /* limit */
   void (*warn)(void *context, const char *text); /* may be NULL */
   void *warn_context;
   ow_strmap by_location;
