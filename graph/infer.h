@@ -7,6 +7,8 @@
 
 /* Set node->op everywhere (subgraphs too); check arity, attribute names and kinds against the rows. UNSUPPORTED lists every
  * missing operator at once with domain, version, count and a first node. */
+/* Whether a node whose row is known has the inputs, outputs and attributes that it wants. */
+onward_status ow_node_resolve(const ow_node *node, onward_error *err);
 onward_status ow_graph_resolve(ow_graph *graph, const ow_registry *registry, onward_error *err);
 
 /* Room for what a node's infer may fill: its outputs, and those of its row that are not wanted. */

@@ -148,6 +148,11 @@ static onward_status check_attrs(const ow_node *node, onward_error *err) {
   return ONWARD_OK;
 }
 
+onward_status ow_node_resolve(const ow_node *node, onward_error *err) {
+  OW_TRY(check_arity(node, err));
+  return check_attrs(node, err);
+}
+
 onward_status ow_graph_resolve(ow_graph *graph, const ow_registry *registry, onward_error *err) {
   missing_list list = {0};
   ow_arena_init(&list.arena, graph->allocator);
@@ -155,9 +160,7 @@ onward_status ow_graph_resolve(ow_graph *graph, const ow_registry *registry, onw
   onward_status status = find_rows(graph, registry, &list, err);
   for (ow_graph *g = graph; g && status == ONWARD_OK; g = ow_graph_walk(graph, g))
     OW_EACH_NODE(node, g) {
-      status = check_arity(node, err);
-      if (status == ONWARD_OK)
-        status = check_attrs(node, err);
+      status = ow_node_resolve(node, err);
       if (status != ONWARD_OK)
         break;
     }

@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "base/stop.h"
 #include "graph/infer.h"
+#include "graph/survey.h"
 #include "ops/ops.h"
 
 onward_model_options onward_model_options_default(void) {
@@ -157,6 +158,12 @@ static onward_status load(onward_model *model, const origin *from, onward_error 
       model->trusting = model->variants[0];
   }
   if (status != ONWARD_OK) {
+    onward_error ignored;
+    if (status == ONWARD_UNSUPPORTED && model->options.unsupported) {
+      (void)ow_infer_inputs(model->file_graph, true, &ignored);
+      (void)ow_graph_survey(model->file_graph, model->registry, model->options.unsupported,
+                            model->options.unsupported_context);
+    }
     ow_error_prefix(err, "%s", model->title);
     return status;
   }

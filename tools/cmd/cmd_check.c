@@ -13,9 +13,10 @@ static const char help[] =
     "  --json                   "
     "{\"supported\",\"inputs\",\"outputs\",\"planned_bytes\",\"live_bytes\",\"weight_bytes\",\"steps\",\"waiting_"
     "nodes\"}, or\n"
-    "                           {\"supported\":false,\"error\"}\n"
+    "                           {\"supported\":false,\"status\",\"error\",\"unsupported\":[...]}\n"
     "\n"
-    "Everything that is not supported is named at once; the exit code is 1 then.\n"
+    "Everything that is not supported is listed at once: operator, types, nodes, and what can be done. The exit code "
+    "is 1 then.\n"
     "\n"
     "  onward check model.onnx\n"
     "  onward check model.onnx --shape input_ids=1x128 --json\n";
@@ -27,13 +28,30 @@ typedef struct check_args {
   bool json;
 } check_args;
 
-static int report_failure(ow_work *work, const check_args *o, const onward_error *err) {
+/* What the model lacks: printed, or kept as a list. */
+typedef struct lacking {
+  ow_json *json; /* NULL: printed */
+} lacking;
+
+static void note_unsupported(void *context, const char *text) {
+  const lacking *const l = context;
+  if (l->json) {
+    ow_json_text(l->json, NULL, text);
+    return;
+  }
+  ow_cmd_print_safe(text);
+  putchar('\n');
+}
+
+static int report_failure(ow_work *work, const check_args *o, ow_json *list, const onward_error *err) {
   if (o->json && err->status != ONWARD_ARGUMENT) {
     ow_json json = {.out = {.scratch = &work->scratch}};
     ow_json_open(&json, NULL, '{');
     ow_json_bool(&json, "supported", false);
     ow_json_text(&json, "status", onward_status_name(err->status));
     ow_json_text(&json, "error", err->message);
+    ow_json_close(list, ']');
+    ow_json_raw(&json, "unsupported", list->out.text);
     ow_json_close(&json, '}');
     ow_json_print(&json);
   }
@@ -63,8 +81,14 @@ static void print_values(const char *title, const onward_value_info *infos, size
 
 static int check_model(ow_work *work, const void *options, onward_error *err) {
   const check_args *const o = options;
-  if (!ow_work_load(work, o->model, &o->common, false, err))
-    return report_failure(work, o, err);
+  ow_json list = {.out = {.scratch = &work->scratch}};
+  lacking lacks = {o->json ? &list : NULL};
+  ow_common common = o->common;
+  common.model.unsupported = note_unsupported;
+  common.model.unsupported_context = &lacks;
+  ow_json_open(&list, NULL, '[');
+  if (!ow_work_load(work, o->model, &common, false, err))
+    return report_failure(work, o, &list, err);
   const ow_signature *const s = &work->signature;
   ow_shapes shapes = ow_shapes_none(s, &work->scratch);
   onward_plan_info plan = {0};
@@ -75,7 +99,7 @@ static int check_model(ow_work *work, const void *options, onward_error *err) {
     return ow_shapes_report_missing("check", o->model, s, &shapes, &work->scratch);
   if (planned &&
       onward_model_plan(work->model, shapes.items, shapes.count, (int32_t)o->common.threads, &plan, err) != ONWARD_OK)
-    return report_failure(work, o, err);
+    return report_failure(work, o, &list, err);
   if (!o->json) {
     ow_cmd_print_safe(o->model);
     printf(": supported\n");

@@ -202,6 +202,10 @@ typedef struct onward_model_options {
   size_t plugin_init_count;
   bool plugin_override; /* plug-ins may replace operators that are built in */
   bool plugin_check;    /* look for writes past outputs and workspaces of plug-ins; slower */
+  /* When a load fails for what is not supported: called for each operator and each kind of node that cannot run, one line with its
+   * domain, name, version, types, nodes, and what can be done. The error itself names as many as fit. */
+  void (*unsupported)(void *context, const char *text);
+  void *unsupported_context;
 } onward_model_options;
 
 /* Options to change and pass on; likewise for the other structs of options. */
