@@ -36,17 +36,17 @@ static bool is_script(const char *name, size_t length) {
 }
 
 void ow_pattern_scripts(ow_bytes *out) {
-  static const char han[] = "[\\p{sc:Han}\\p{sc:Hiragana}\\p{sc:Katakana}\\x{30FC}]";
-  static const char blank[] = " \\p{sc:Unknown}";
+  static const char han[] = "\\p{sc:Han}\\p{sc:Hiragana}\\p{sc:Katakana}\\x{30FC}", blank[] = " \\p{sc:Unknown}";
   char text[256];
-  int n = snprintf(text, sizeof text, "%s(?:%s|[%s])*", han, han, blank);
+  int n = snprintf(text, sizeof text, "[%s][%s%s]*+", han, han, blank);
   ow_bytes_add(out, text, (size_t)n);
   for (const char *at = scripts; *at; at += *at == ',') {
     const int length = (int)strcspn(at, ",");
     if (length == 6 && memcmp(at, "Common", 6) == 0) /* U+30FC is common, but stands for Han here */
-      n = snprintf(text, sizeof text, "|(?:(?![ \\x{30FC}])\\p{sc:Common})(?:(?!\\x{30FC})[\\p{sc:Common}%s])*", blank);
+      n = snprintf(text, sizeof text,
+                   "|[^\\P{sc:Common} \\x{30FC}](?:[^\\P{sc:Common}\\x{30FC}]++|\\p{sc:Unknown}++)*+");
     else
-      n = snprintf(text, sizeof text, "|\\p{sc:%.*s}[\\p{sc:%.*s}%s]*", length, at, length, at, blank);
+      n = snprintf(text, sizeof text, "|\\p{sc:%.*s}[\\p{sc:%.*s}%s]*+", length, at, length, at, blank);
     ow_bytes_add(out, text, (size_t)n);
     at += length;
   }

@@ -36,7 +36,7 @@ static const char *scan_string(const char *text, size_t size, size_t *at) {
   size_t i = *at + 1;
   while (i < size && text[i] != '"') {
     if ((unsigned char)text[i] < 0x20)
-      return "control character in a string";
+      return *at = i, "control character in a string";
     if (text[i] != '\\') {
       const size_t n = ow_utf8_char(text + i, size - i);
       if (n == 0)

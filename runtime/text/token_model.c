@@ -10,7 +10,9 @@ int64_t ow_token_find(const ow_token_model *m, const char *text, size_t length) 
 }
 
 onward_status ow_token_put(ow_token_model *m, const char *text, int64_t id, const char *path, onward_error *err) {
-  const size_t want = (size_t)id + 1, had = m->token_count;
+  const size_t want = (size_t)id + 1, had = m->token_count, length = strlen(text);
+  if (length > OW_TOKEN_BYTES_MAX)
+    return ow_fail(err, ONWARD_LIMIT, "%s: '%.20s...' is longer than %d bytes", path, text, OW_TOKEN_BYTES_MAX);
   if (had < want) {
     if (!ow_reserve(&ow_allocator_default, &m->tokens, &m->token_capacity, had, want, sizeof *m->tokens))
       return ow_fail(err, ONWARD_MEMORY, "out of memory");
@@ -21,7 +23,6 @@ onward_status ow_token_put(ow_token_model *m, const char *text, int64_t id, cons
     return ow_fail(err, ONWARD_FORMAT, "%s: id %lld is that of '%.60s' and of '%.60s'", path, (long long)id,
                    m->tokens[id], text);
   m->tokens[id] = text;
-  const size_t length = strlen(text);
   m->longest = length > m->longest ? length : m->longest;
   return ow_strmap_put(&m->ids, text, (void *)(intptr_t)(id + 1)) ? ONWARD_OK
                                                                   : ow_fail(err, ONWARD_MEMORY, "out of memory");

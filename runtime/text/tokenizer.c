@@ -7,6 +7,8 @@
 #include "text/token_model.h"
 #include "text/unicode_text.h"
 
+enum { FILE_BYTES_MAX = 1 << 28 };
+
 struct onward_tokenizer {
   cJSON *tree; /* owns the strings */
   ow_token_model model;
@@ -61,6 +63,8 @@ onward_status onward_tokenizer_load_memory(const void *bytes, size_t size, onwar
                                            onward_error *err) {
   if (!bytes || !tokenizer)
     return ow_fail(err, ONWARD_ARGUMENT, "bytes and tokenizer must not be NULL");
+  if (size > FILE_BYTES_MAX)
+    return ow_fail(err, ONWARD_LIMIT, "%zu bytes are above the limit tokenizer_bytes of %d", size, FILE_BYTES_MAX);
   onward_tokenizer *t = ow_alloc_zero(&ow_allocator_default, 1, sizeof *t);
   onward_status s = t ? ow_json_parse(bytes, size, &t->tree, err) : ow_fail(err, ONWARD_MEMORY, "out of memory");
   if (!s) {
@@ -78,7 +82,7 @@ onward_status onward_tokenizer_load(const char *path, onward_tokenizer **tokeniz
   ow_file file = {0};
   if (!path || !tokenizer)
     return ow_fail(err, ONWARD_ARGUMENT, "path and tokenizer must not be NULL");
-  OW_TRY(ow_file_open(path, false, UINT64_C(1) << 28, "tokenizer_bytes", &ow_allocator_default, &file, err));
+  OW_TRY(ow_file_open(path, false, FILE_BYTES_MAX, "tokenizer_bytes", &ow_allocator_default, &file, err));
   const onward_status s =
       onward_tokenizer_load_memory(file.size ? (const void *)file.data : "", file.size, tokenizer, err);
   if (s)
