@@ -8,6 +8,7 @@ install(TARGETS onward EXPORT OnwardTargets LIBRARY DESTINATION ${CMAKE_INSTALL_
 file(GLOB public_headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/include/onward/*.h)
 install(FILES ${public_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/onward)
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${doc})
+install(FILES ${CMAKE_SOURCE_DIR}/tools/python/onward.py DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/onward/python)
 if(TARGET onward_cmd)
   file(RELATIVE_PATH to_lib ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set_target_properties(onward_cmd PROPERTIES INSTALL_RPATH "$ORIGIN/${to_lib}")

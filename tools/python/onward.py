@@ -10,6 +10,7 @@ Inputs are read where they lie when they are contiguous and of the model's type.
 says how to do without. libonward is found by $ONWARD_LIBRARY, beside this file or around it, or where the system looks."""
 import ctypes as C
 import ctypes.util
+import glob
 import os
 import queue
 import threading
@@ -77,13 +78,14 @@ def _load():
     name = os.environ.get("ONWARD_LIBRARY")
     if name:
         return C.CDLL(name)
-    near = ["", "..", "../..", "../../..", "../../build"]
-    for path in [os.path.join(_HERE, folder, "libonward.so") for folder in near] + ["libonward.so.0", ctypes.util.find_library("onward")]:
-        if path and (os.path.exists(path) or os.sep not in path):
-            try:
+    # beside this file; installed (share/onward/python); in the source tree
+    places = ["libonward.so*", "../../../lib*/libonward.so.0", "../../../lib/*/libonward.so.0", "../../build/libonward.so.0"]
+    for path in [p for place in places for p in sorted(glob.glob(os.path.join(_HERE, place)))] + ["libonward.so.0", ctypes.util.find_library("onward")]:
+        try:
+            if path:
                 return C.CDLL(path)
-            except OSError:
-                continue
+        except OSError:
+            continue
     raise ImportError("libonward is not found: set ONWARD_LIBRARY to the path of libonward.so")
 
 
