@@ -63,6 +63,10 @@ static bool matmul_outer(const ow_node *node, int operand) {
 static onward_status fused_matmul_infer(ow_infer *c) {
   if (!matmul_outer(c->node, 0) && !matmul_outer(c->node, 1))
     return matmul_infer(c);
+  for (size_t i = 0; i < 2; i++)
+    if (c->in[i].shape.rank >= 0 && c->in[i].shape.rank < 2)
+      return ow_infer_fail(c, ONWARD_MODEL, "transBatchA and transBatchB want matrices, input %zu has rank %d", i,
+                           c->in[i].shape.rank);
   ow_type in[2] = {c->in[0], c->in[1]};
   for (int i = 0; i < 2; i++) {
     ow_shape *const s = &in[i].shape;
@@ -141,7 +145,7 @@ static onward_status fused_matmul_prepare(const ow_args *a, void *state, size_t 
 }
 
 static onward_status fused_matmul_run(const ow_args *a, void *state, onward_error *err) {
-  if ((!matmul_outer(a->node, 0) && !matmul_outer(a->node, 1)) || a->in[0]->rank < 2 || a->in[1]->rank < 2)
+  if (!matmul_outer(a->node, 0) && !matmul_outer(a->node, 1))
     return matmul_run(a, state, err);
   matmul_out out = {.args = a, .alpha = (double)ow_node_float(a->node, "alpha", 1.0f)};
   matmul_outer_run(a, &out);

@@ -167,6 +167,8 @@ static const operator_row windows[] = {
      .outputs = "f32 2x2 6 8 6 8"},
     {"O11 Gemm C", "MODEL|DATA", "Gemm", "Gemm", .inputs = "f32 2x2 1;f32 2x2 1;f32 3 1"},
     {"O11 Gemm inner", "MODEL|DATA", "Gemm", "Gemm", .inputs = "f32 2x3 1;f32 2x3 1"},
+    {"O11 TransposeMatMul of a vector", "MODEL", "want matrices", "com.microsoft::TransposeMatMul",
+     .inputs = "f32 2x3x4 1;f32 3 1", .attributes = "transBatchA=1 transA=1"},
     {"O11 Add", "MODEL|DATA", "Add", "Add", .inputs = "f32 2x3 1;f32 2 1"},
     {"O11 Where", "MODEL|DATA", "Where", "Where", .inputs = "bool 2 1;f32 3 1;f32 1 1"},
 };
