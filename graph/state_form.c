@@ -47,11 +47,17 @@ static ow_node *add_restored(ow_graph *graph, const ow_registry *registry, ow_no
   return node && ow_node_add_ints(node, "perm", perm, (size_t)rank) ? node : NULL;
 }
 
-static bool moves_axis_first(ow_shape *shape, int32_t axis) {
+static void move_axis_first(ow_shape *shape, int32_t axis) {
   const ow_dim along = shape->dims[axis];
   memmove(shape->dims + 1, shape->dims, (size_t)axis * sizeof *shape->dims);
   shape->dims[0] = along;
-  return true;
+}
+
+/* The input itself, and what it was before names were taken at their word. */
+static void move_input_axis(ow_graph *graph, size_t input, int32_t axis) {
+  move_axis_first(&graph->inputs[input]->type.shape, axis);
+  if (graph->input_shapes)
+    move_axis_first(&graph->input_shapes[input], axis);
 }
 
 static int32_t free_axis(const ow_shape *shape, int32_t except) {
@@ -90,7 +96,8 @@ static ow_node *find_carrier(const ow_graph *graph, const ow_value *past, size_t
   return NULL;
 }
 
-static bool rewrite(ow_graph *graph, const ow_registry *registry, ow_value *past, ow_node *concat, int32_t axis) {
+static bool rewrite(ow_graph *graph, const ow_registry *registry, size_t input, ow_node *concat, int32_t axis) {
+  ow_value *const past = graph->inputs[input];
   const int32_t rank = past->type.shape.rank;
   ow_node *const append =
       add_node(graph, registry, concat, "onward", "Append", (ow_value *[]){past, concat->inputs[1]}, 2);
@@ -106,8 +113,74 @@ static bool rewrite(ow_graph *graph, const ow_registry *registry, ow_value *past
         !ow_node_set_input(append, 0, past))
       return false;
   }
-  return moves_axis_first(&past->type.shape, axis);
+  move_input_axis(graph, input, axis);
+  return true;
 }
+
+/* ---- constant pasts ----------------------------------------------------------------------------------------------------------- */
+
+/* An attention that takes value, perhaps under another layout, as its keys or values. */
+static bool is_attended(const ow_value *value, int depth) {
+  static const char *const through[] = {"Identity", "Transpose", "Reshape", "Unsqueeze", "Expand",
+                                        "Cast",     "Mul",       "Div",     NULL};
+  for (size_t u = 0; u < value->use_count && depth < 8; u++) {
+    const ow_node *const node = value->uses[u].node;
+    const size_t slot = value->uses[u].slot;
+    if ((ow_node_is(node, "MatMul") && slot == 1) || (ow_node_is(node, "Attention") && (slot == 1 || slot == 2)) ||
+        (strcmp(node->type, "MultiHeadAttention") == 0 && (slot == 1 || slot == 2)))
+      return true;
+    const char *const *type = through;
+    while (*type && !ow_node_is(node, *type))
+      type++;
+    if (*type && (slot == 0 || ow_node_is(node, "Mul")) && is_attended(node->outputs[0], depth + 1))
+      return true;
+  }
+  return false;
+}
+
+static bool is_paired(const ow_state_pair *pairs, size_t count, size_t output) {
+  for (size_t p = 0; p < count; p++)
+    if (pairs[p].output == output)
+      return true;
+  return false;
+}
+
+/* The graph without a past computes what a constant past holds: outputs that no past grew into, in the order of the inputs. */
+static size_t next_output(const ow_graph *graph, const ow_state_pair *pairs, size_t count, size_t from,
+                          const ow_value *past) {
+  for (size_t o = from; o < graph->output_count; o++) {
+    const ow_type *const type = &graph->outputs[o].value->type;
+    if (type->dtype == past->type.dtype && type->shape.rank == past->type.shape.rank && !is_paired(pairs, count, o))
+      return o;
+  }
+  return SIZE_MAX;
+}
+
+static void find_constants(const ow_graph *graph, ow_state_pair *pairs, size_t *count, bool merged) {
+  const size_t grown = *count;
+  size_t next = 0;
+  for (size_t i = 0; i < graph->input_count && grown; i++) {
+    const ow_value *const past = graph->inputs[i], *const like = graph->inputs[pairs[0].input];
+    bool known = past->type.kind != OW_VALUE_TENSOR;
+    for (size_t p = 0; p < grown; p++)
+      known = known || pairs[p].input == i;
+    if (known || past->type.dtype != like->type.dtype || past->type.shape.rank != pairs[0].rank)
+      continue;
+    size_t output = output_of(graph, past); /* handed through */
+    if (output == SIZE_MAX && !is_attended(past, 0))
+      continue;
+    if (output == SIZE_MAX && merged && (output = next_output(graph, pairs, *count, next, past)) != SIZE_MAX)
+      next = output + 1;
+    pairs[(*count)++] = (ow_state_pair){.input = i,
+                                        .output = output,
+                                        .rank = past->type.shape.rank,
+                                        .axis = -1,
+                                        .batch_axis = free_axis(&past->type.shape, -1),
+                                        .constant = true};
+  }
+}
+
+/* ---- the form ----------------------------------------------------------------------------------------------------------------- */
 
 onward_status ow_state_form(ow_graph *graph, const ow_registry *registry, ow_state_pair **out, size_t *count,
                             onward_error *err) {
@@ -128,7 +201,7 @@ onward_status ow_state_form(ow_graph *graph, const ow_registry *registry, ow_sta
       if (pair.axis < 0 || pair.axis >= rank)
         continue;
       pair.batch_axis = free_axis(&past->type.shape, pair.axis);
-      if (!rewrite(graph, registry, past, concat, pair.axis))
+      if (!rewrite(graph, registry, i, concat, pair.axis))
         return no_memory(err);
     } else if (find_carrier(graph, past, &pair.output, &pair.axis)) {
       pair.batch_axis = free_axis(&past->type.shape, pair.axis);
@@ -137,11 +210,44 @@ onward_status ow_state_form(ow_graph *graph, const ow_registry *registry, ow_sta
     }
     pairs[(*count)++] = pair;
   }
+  find_constants(graph, pairs, count, graph->input_shapes != NULL);
   *out = pairs;
   return *count ? ONWARD_OK
                 : ow_fail(err, ONWARD_UNSUPPORTED,
                           "the model has no cache to keep: no input is joined with new rows to make an output "
                           "(past_key_values -> Concat -> present)");
+}
+
+/* present is appended to a past that is empty. */
+static bool append_first(ow_graph *graph, const ow_registry *registry, const ow_state_pair *pair) {
+  ow_value *const past = graph->inputs[pair->input], *const present = graph->outputs[pair->output].value;
+  ow_node *const before = present->producer ? present->producer->next : graph->first;
+  ow_node *const append = add_node(graph, registry, before, "onward", "Append", (ow_value *[]){past, present}, 2);
+  if (!append || !ow_node_add_int(append, "axis", pair->axis))
+    return false;
+  ow_node *const whole = add_restored(graph, registry, before, append->outputs[0], pair->rank, pair->axis);
+  if (!whole || !ow_graph_replace_value(graph, present, whole->outputs[0]) || !ow_node_set_input(append, 1, present))
+    return false;
+  move_input_axis(graph, pair->input, pair->axis);
+  return true;
+}
+
+onward_status ow_state_form_first(ow_graph *graph, const ow_registry *registry, const ow_state_pair *from, size_t count,
+                                  ow_state_pair **out, onward_error *err) {
+  ow_state_pair *const pairs = ow_arena_zero(&graph->arena, count + 1, sizeof *pairs);
+  if (!pairs)
+    return no_memory(err);
+  for (size_t p = 0; p < count; p++) {
+    pairs[p] = from[p];
+    pairs[p].append = NULL;
+    if (pairs[p].output == SIZE_MAX)
+      return ow_fail(err, ONWARD_UNSUPPORTED, "no output gives what input '%s' holds",
+                     graph->inputs[pairs[p].input]->name);
+    if (from[p].append && !append_first(graph, registry, &pairs[p]))
+      return no_memory(err);
+  }
+  *out = pairs;
+  return ONWARD_OK;
 }
 
 onward_status ow_state_bind(const ow_graph *graph, ow_state_pair *pairs, size_t count, onward_error *err) {

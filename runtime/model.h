@@ -33,6 +33,7 @@ typedef struct ow_variant {
   bool assume;
   ow_state_pair *pairs; /* OW_FORM_STATE */
   size_t pair_count;
+  bool reads_past;                 /* false: a merged decoder's graph without a past */
   const struct ow_variant *family; /* the one with the same key that assumes; itself when it does */
   ow_type *output_types;           /* whatever the switches are; NULL: there are none */
 } ow_variant;

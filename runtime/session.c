@@ -214,9 +214,11 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
       s->given[i] = &inputs[k];
   }
   for (size_t i = 0; i < want; i++) {
-    if (ow_state_find(s->state, i)) {
+    ow_box *const decided = ow_state_switch(s->state, i);
+    if (decided || ow_state_find(s->state, i)) {
       if (s->given[i])
         mismatch(&m, "input '%s' is kept in the state: leave it out", s->model->inputs[i].name);
+      s->in[i] = decided;
       continue;
     }
     if (!s->given[i]) {
@@ -266,7 +268,7 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
                      onward_dtype_name(s->model->outputs[o].dtype), onward_dtype_name(t->dtype));
   }
   for (size_t b = 0; s->state && b < s->state->count; b++)
-    if (!s->state->buffers[b].pair->append)
+    if (ow_state_wants(s->state, &s->state->buffers[b]))
       s->wanted[s->state->buffers[b].pair->output] = true;
   memset(s->handed, 0, have * sizeof *s->handed); /* from here on an equal address is a new buffer */
   return ONWARD_OK;
@@ -462,7 +464,7 @@ static onward_status take_options(onward_session *s, const onward_run_options *o
   const ow_variant_key key = {
       .source = s->model->file_graph,
       .form = (o->state ? OW_FORM_STATE : 0) | (o->last_token_logits_only ? OW_FORM_LAST_ROW : 0),
-      .switches = s->variant->key.switches,
+      .switches = o->state ? o->state->variant->key.switches : s->variant->key.switches,
       .assume = true};
   if (s->variant->key.form != key.form || !s->variant->assume)
     OW_TRY(ow_model_variant(s->model, &key, &s->variant, err));

@@ -8,23 +8,48 @@
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static const char *past_name(const onward_state *s, const ow_state_buffer *b) {
+const char *ow_state_past_name(const onward_state *s, const ow_state_buffer *b) {
   return s->variant->graph->inputs[b->pair->input]->name;
 }
 
 /* ---- create and free ---------------------------------------------------------------------------------------------------------- */
 
+/* The graph that reads a past, and of a merged decoder whether its other one makes a first past. */
+static onward_status find_variants(onward_model *model, const ow_variant **variant, bool *decides, bool *first,
+                                   onward_error *err) {
+  ow_variant_key key = {.source = model->file_graph, .form = OW_FORM_STATE, .assume = true};
+  *decides = *first = false;
+  if (model->switch_count > 1)
+    return ow_fail(err, ONWARD_UNSUPPORTED, "a state cannot choose among %zu switches", model->switch_count);
+  if (model->switch_count == 0)
+    return ow_model_variant(model, &key, variant, err);
+  onward_status status = ONWARD_UNSUPPORTED;
+  for (uint32_t value = 2; value-- > 0 && status == ONWARD_UNSUPPORTED;) {
+    key.switches = value;
+    status = ow_model_variant(model, &key, variant, err);
+  }
+  OW_TRY(status);
+  const ow_variant *other;
+  key.switches ^= 1;
+  status = ow_model_variant(model, &key, &other, err);
+  *first = status == ONWARD_OK && !other->reads_past;
+  *decides = *first || status == ONWARD_UNSUPPORTED;
+  return status == ONWARD_UNSUPPORTED ? ONWARD_OK : status;
+}
+
 static onward_status make(onward_model *model, int64_t capacity, onward_state **out, onward_error *err) {
   const ow_allocator *const a = model->allocator;
   const ow_variant *variant;
-  const ow_variant_key key = {.source = model->file_graph, .form = OW_FORM_STATE, .assume = true};
-  OW_TRY(ow_model_variant(model, &key, &variant, err));
+  bool decides, first;
+  OW_TRY(find_variants(model, &variant, &decides, &first, err));
   onward_state *const s = ow_alloc_zero(a, 1, sizeof *s);
   if (!s)
     return ow_fail(err, ONWARD_MEMORY, "no memory for the state");
   s->model = model;
   s->allocator = a;
   s->variant = variant;
+  s->decides = decides;
+  s->first = first;
   s->capacity = capacity;
   s->count = variant->pair_count;
   s->symbol_count = ow_dims_symbol_count(variant->dims);
@@ -67,9 +92,9 @@ void onward_state_free(onward_state *s) {
 
 bool onward_state_keeps(const onward_state *state, const char *input) {
   for (size_t i = 0; state && input && i < state->count; i++)
-    if (strcmp(past_name(state, &state->buffers[i]), input) == 0)
+    if (strcmp(ow_state_past_name(state, &state->buffers[i]), input) == 0)
       return true;
-  return false;
+  return state && input && state->decides && strcmp(state->model->inputs[state->model->switches[0]].name, input) == 0;
 }
 
 int64_t onward_state_length(const onward_state *state) { return state ? state->length : -1; }
@@ -83,8 +108,25 @@ ow_state_buffer *ow_state_find(onward_state *s, size_t input) {
   return NULL;
 }
 
-/* Which logical dim physical dim d is. */
-static int32_t logical_dim(const ow_state_buffer *b, int32_t d) {
+/* This run is the graph's without a past. */
+static bool is_first(const onward_state *s) { return s->first && s->length == 0; }
+
+ow_box *ow_state_switch(onward_state *s, size_t input) {
+  if (!s || !s->decides || s->model->switches[0] != input)
+    return NULL;
+  const int32_t rank = s->model->inputs[input].rank;
+  s->switch_value = (s->variant->key.switches & 1) != is_first(s);
+  s->switch_box = (ow_box){.kind = OW_VALUE_TENSOR,
+                           .dtype = ONWARD_BOOL,
+                           .tensor = {ONWARD_BOOL, rank > 0 ? rank : 0, {1}, &s->switch_value, 1}};
+  return &s->switch_box;
+}
+
+bool ow_state_wants(const onward_state *s, const ow_state_buffer *b) {
+  return !b->pair->append && (!b->pair->constant || is_first(s));
+}
+
+int32_t ow_state_logical_dim(const ow_state_buffer *b, int32_t d) {
   if (!b->pair->append)
     return d;
   return d == 0 ? b->pair->axis : d <= b->pair->axis ? d - 1 : d;
@@ -108,23 +150,36 @@ static void bind_given(onward_state *s, const onward_input_shape *shapes) {
   }
 }
 
+/* false: not known before the run */
+static bool evaluate(const onward_state *s, ow_dim d, int64_t *out) {
+  return ow_dim_evaluate(s->variant->dims, d, s->symbols, s->symbol_count, out) && *out >= 0;
+}
+
 /* A dim of an empty state: fixed, or what the new rows will have, or the number of rows of the batch. */
 static onward_status empty_dim(const onward_state *s, const ow_state_buffer *b, int32_t d, int64_t *out,
                                onward_error *err) {
   const ow_value *const past = s->variant->graph->inputs[b->pair->input];
   const ow_dim own = past->type.shape.dims[d];
-  const int32_t logical = logical_dim(b, d);
+  const int32_t logical = ow_state_logical_dim(b, d);
   if (ow_dim_is_const(own)) {
     *out = own.k;
     return ONWARD_OK;
   }
-  if (ow_dim_evaluate(s->variant->dims, own, s->symbols, s->symbol_count, out))
+  if (evaluate(s, own, out))
     return ONWARD_OK;
   if (b->pair->append) {
     const ow_shape *const rows = &b->pair->append->inputs[1]->type.shape;
-    if (rows->rank == b->rank &&
-        ow_dim_evaluate(s->variant->dims, rows->dims[logical], s->symbols, s->symbol_count, out))
+    if (rows->rank == b->rank && evaluate(s, rows->dims[logical], out))
       return ONWARD_OK;
+  }
+  const ow_shape *const present = b->pair->output == SIZE_MAX || b->pair->append
+                                      ? NULL
+                                      : &s->variant->graph->outputs[b->pair->output].value->type.shape;
+  if (present && present->rank == b->rank && evaluate(s, present->dims[d], out))
+    return ONWARD_OK;
+  if (b->pair->constant && logical != b->pair->batch_axis) {
+    *out = 0; /* the run that fills it does not read it */
+    return ONWARD_OK;
   }
   if (logical != b->pair->batch_axis || s->batch < 1)
     return ow_fail(err, ONWARD_UNSUPPORTED, "a state cannot tell dim %d of input '%s' before the first run", logical,
@@ -133,7 +188,7 @@ static onward_status empty_dim(const onward_state *s, const ow_state_buffer *b, 
   return ONWARD_OK;
 }
 
-static bool set_row_bytes(ow_state_buffer *b) {
+bool ow_state_set_row_bytes(ow_state_buffer *b) {
   int64_t one[ONWARD_MAX_RANK];
   memcpy(one, b->dims, sizeof one);
   one[0] = 1;
@@ -144,13 +199,19 @@ static onward_status start(onward_state *s, const onward_input_shape *shapes, on
   bind_given(s, shapes);
   for (size_t i = 0; i < s->count; i++) {
     ow_state_buffer *const b = &s->buffers[i];
+    if (b->pair->constant && !s->first) {
+      if (!b->filled)
+        return ow_fail(err, ONWARD_INPUT, "the state has no '%s' yet: give it with onward_state_import",
+                       ow_state_past_name(s, b));
+      continue;
+    }
     for (int32_t d = 0; d < b->rank; d++) {
       b->dims[d] = 0;
-      if (logical_dim(b, d) != b->pair->axis)
+      if (ow_state_logical_dim(b, d) != b->pair->axis)
         OW_TRY(empty_dim(s, b, d, &b->dims[d], err));
     }
-    if (!set_row_bytes(b))
-      return ow_fail(err, ONWARD_LIMIT, "input '%s' of the state is too large", past_name(s, b));
+    if (!ow_state_set_row_bytes(b))
+      return ow_fail(err, ONWARD_LIMIT, "input '%s' of the state is too large", ow_state_past_name(s, b));
   }
   return ONWARD_OK;
 }
@@ -161,7 +222,7 @@ onward_status ow_state_shapes(onward_state *s, onward_input_shape *shapes, onwar
   for (size_t i = 0; i < s->count; i++) {
     const ow_state_buffer *const b = &s->buffers[i];
     onward_input_shape *const shape = &shapes[b->pair->input];
-    shape->name = past_name(s, b);
+    shape->name = ow_state_past_name(s, b);
     shape->rank = b->rank;
     memcpy(shape->dims, b->dims, sizeof shape->dims);
   }
@@ -212,9 +273,11 @@ static int64_t length_after(const onward_state *s, const ow_plan *plan, const ow
 onward_status ow_state_reserve(onward_state *s, const ow_plan *plan, onward_error *err) {
   for (size_t i = 0; i < s->count; i++) {
     ow_state_buffer *const b = &s->buffers[i];
+    if (b->pair->constant)
+      continue;
     const int64_t rows = length_after(s, plan, b);
     if (rows < 0 && b->pair->append)
-      return ow_fail(err, ONWARD_UNSUPPORTED, "the new rows of '%s' depend on data", past_name(s, b));
+      return ow_fail(err, ONWARD_UNSUPPORTED, "the new rows of '%s' depend on data", ow_state_past_name(s, b));
     if (rows > s->capacity)
       return ow_fail(err, ONWARD_LIMIT, "the state would hold %lld tokens; it was made for %lld", (long long)rows,
                      (long long)s->capacity);
@@ -245,32 +308,39 @@ onward_status ow_state_keep(onward_state *s, const ow_plan *plan, onward_error *
   int64_t length = -1;
   for (size_t i = 0; i < s->count; i++) { /* all that can fail, and nothing that changes what is held */
     ow_state_buffer *const b = &s->buffers[i];
+    if (b->pair->constant && !is_first(s))
+      continue;
     const onward_tensor *const present = present_of(plan, b);
     const bool append = append_in(plan, b) != NULL;
     if (!append && present->rank != b->rank)
-      return ow_fail(err, ONWARD_MODEL, "what follows '%s' has rank %d", past_name(s, b), present->rank);
+      return ow_fail(err, ONWARD_MODEL, "what follows '%s' has rank %d", ow_state_past_name(s, b), present->rank);
     const int64_t now = append ? present->dims[0] : b->pair->axis >= 0 ? present->dims[b->pair->axis] : length;
     if (length >= 0 && now != length)
-      return ow_fail(err, ONWARD_UNSUPPORTED, "caches of unlike length: '%s' holds %lld, others %lld", past_name(s, b),
-                     (long long)now, (long long)length);
+      return ow_fail(err, ONWARD_UNSUPPORTED, "caches of unlike length: '%s' holds %lld, others %lld",
+                     ow_state_past_name(s, b), (long long)now, (long long)length);
     if (!append && present->bytes > b->bytes)
       OW_TRY(grow(s, b, used_bytes(b), present->bytes + present->bytes / 2, err));
     length = now;
   }
   for (size_t i = 0; i < s->count; i++) {
     ow_state_buffer *const b = &s->buffers[i];
+    if (b->pair->constant && !is_first(s))
+      continue;
     const onward_tensor *const present = present_of(plan, b);
     if (!append_in(plan, b) && present->bytes)
       memcpy(b->data, present->data, present->bytes);
     memcpy(b->dims, present->dims, sizeof b->dims);
+    b->filled = true;
   }
+  if (s->length == 0)
+    s->alike = s->batch == 1;
   s->length = length < 0 ? 0 : length;
   return ONWARD_OK;
 }
 
 /* ---- calls -------------------------------------------------------------------------------------------------------------------- */
 
-static onward_status enter(onward_state *s, const char *call, onward_error *err) {
+onward_status ow_state_enter(onward_state *s, const char *call, onward_error *err) {
   if (!s)
     return ow_fail(err, ONWARD_ARGUMENT, "%s needs a state", call);
   if (atomic_exchange(&s->busy, true))
@@ -278,7 +348,7 @@ static onward_status enter(onward_state *s, const char *call, onward_error *err)
   return ONWARD_OK;
 }
 
-static void leave(onward_state *s) { atomic_store(&s->busy, false); }
+void ow_state_leave(onward_state *s) { atomic_store(&s->busy, false); }
 
 static int64_t product(const int64_t *dims, int32_t from, int32_t to) {
   int64_t n = 1;
@@ -294,7 +364,7 @@ static void take_front(char *to, const char *from, int64_t outer, int64_t have, 
 }
 
 onward_status onward_state_truncate(onward_state *s, int64_t length, onward_error *err) {
-  OW_TRY(enter(s, "onward_state_truncate", err));
+  OW_TRY(ow_state_enter(s, "onward_state_truncate", err));
   onward_status status = ONWARD_OK;
   if (length < 0 || length > s->length)
     status =
@@ -312,7 +382,7 @@ onward_status onward_state_truncate(onward_state *s, int64_t length, onward_erro
   }
   if (status == ONWARD_OK)
     s->length = length;
-  leave(s);
+  ow_state_leave(s);
   return status;
 }
 
@@ -331,7 +401,7 @@ static bool reordered_bytes(const onward_state *s, const ow_state_buffer *b, siz
   *need = 0;
   if (have == 0)
     return true;
-  if (count > INT64_MAX || !ow_i64_mul((int64_t)count, group, &after.dims[at]) || !set_row_bytes(&after) ||
+  if (count > INT64_MAX || !ow_i64_mul((int64_t)count, group, &after.dims[at]) || !ow_state_set_row_bytes(&after) ||
       !ow_tensor_size(b->dtype, b->rank, after.dims, need) || !ow_size_mul(count, (size_t)group, &rows) ||
       !ow_size_mul(b->bytes / (size_t)have, rows, &room))
     return false;
@@ -339,14 +409,23 @@ static bool reordered_bytes(const onward_state *s, const ow_state_buffer *b, siz
   return true;
 }
 
+/* The next buffer at or after i whose rows move: constant pasts whose rows are all alike stay. */
+static size_t next_moved(const onward_state *s, size_t i, size_t count) {
+  while (i < s->count && s->buffers[i].pair->constant && s->alike && (int64_t)count == s->batch)
+    i++;
+  return i;
+}
+
 /* Room for every step of a reorder, so that none can fail halfway. Each buffer's memory is where the next one goes. */
 static onward_status make_room_to_reorder(onward_state *s, size_t count, onward_error *err) {
-  for (size_t i = 0; i < s->count; i++) {
+  const size_t first = next_moved(s, 0, count);
+  for (size_t i = first, k; i < s->count; i = k) {
     ow_state_buffer *const b = &s->buffers[i];
     size_t own, next = 0;
-    if (!reordered_bytes(s, b, count, &own) || (i + 1 < s->count && !reordered_bytes(s, b + 1, count, &next)))
+    k = next_moved(s, i + 1, count);
+    if (!reordered_bytes(s, b, count, &own) || (k < s->count && !reordered_bytes(s, &s->buffers[k], count, &next)))
       return ow_fail(err, ONWARD_LIMIT, "the state is too large");
-    if (i == 0 && own > s->spare_bytes) {
+    if (i == first && own > s->spare_bytes) {
       void *const spare = ow_alloc(s->allocator, own);
       if (!spare)
         return ow_fail(err, ONWARD_MEMORY, "no memory to reorder the state (%zu bytes)", own);
@@ -375,7 +454,7 @@ static void reorder_buffer(onward_state *s, ow_state_buffer *b, const int64_t *r
   s->spare = data;
   s->spare_bytes = bytes;
   b->dims[at] = (int64_t)count * group;
-  (void)set_row_bytes(b); /* checked before */
+  (void)ow_state_set_row_bytes(b); /* checked before */
 }
 
 static onward_status check_rows(const onward_state *s, const int64_t *rows, size_t count, bool *same,
@@ -394,30 +473,31 @@ static onward_status check_rows(const onward_state *s, const int64_t *rows, size
   for (size_t i = 0; i < s->count; i++) {
     const ow_state_buffer *const b = &s->buffers[i];
     if (s->batch < 1 || b->dims[batch_dim(b)] % s->batch)
-      return ow_fail(err, ONWARD_UNSUPPORTED, "input '%s' has no axis of %lld rows", past_name(s, b),
+      return ow_fail(err, ONWARD_UNSUPPORTED, "input '%s' has no axis of %lld rows", ow_state_past_name(s, b),
                      (long long)s->batch);
   }
   return ONWARD_OK;
 }
 
 onward_status onward_state_reorder(onward_state *s, const int64_t *rows, size_t count, onward_error *err) {
-  OW_TRY(enter(s, "onward_state_reorder", err));
+  OW_TRY(ow_state_enter(s, "onward_state_reorder", err));
   bool same = false;
   onward_status status = check_rows(s, rows, count, &same, err);
   if (status == ONWARD_OK && !same)
     status = make_room_to_reorder(s, count, err);
   if (status == ONWARD_OK && !same) {
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = next_moved(s, 0, count); i < s->count; i = next_moved(s, i + 1, count))
       reorder_buffer(s, &s->buffers[i], rows, count);
     s->batch = (int64_t)count;
   }
-  leave(s);
+  ow_state_leave(s);
   return status;
 }
 
 static onward_status copy_into(const onward_state *s, onward_state *copy, onward_error *err) {
   copy->length = s->length;
   copy->batch = s->batch;
+  copy->alike = s->alike;
   for (size_t i = 0; i < s->count; i++) {
     const ow_state_buffer *const from = &s->buffers[i];
     ow_state_buffer *const to = &copy->buffers[i];
@@ -437,62 +517,15 @@ onward_status onward_state_clone(const onward_state *state, onward_state **out, 
   onward_state *const s = (onward_state *)(uintptr_t)state; /* busy is the only thing that changes */
   if (!out)
     return ow_fail(err, ONWARD_ARGUMENT, "onward_state_clone needs a place for the copy");
-  OW_TRY(enter(s, "onward_state_clone", err));
+  OW_TRY(ow_state_enter(s, "onward_state_clone", err));
   onward_state *copy = NULL;
   onward_status status = make(s->model, s->capacity, &copy, err);
   if (status == ONWARD_OK)
     status = copy_into(s, copy, err);
-  leave(s);
+  ow_state_leave(s);
   if (status == ONWARD_OK)
     *out = copy;
   else
     onward_state_free(copy);
-  return status;
-}
-
-/* In place [length, rest...] -> the model's layout, dense */
-static void restore(const ow_state_buffer *b, char *to, const int64_t *dims) {
-  const int32_t axis = b->pair->axis;
-  const int64_t outer = product(dims, 0, axis), length = dims[axis];
-  const size_t inner = (size_t)product(dims, axis + 1, b->rank) * ow_dtype_size(b->dtype);
-  const char *from = b->data;
-  for (int64_t p = 0; p < length; p++)
-    for (int64_t o = 0; o < outer; o++, from += inner)
-      memcpy(to + (size_t)(o * length + p) * inner, from, inner);
-}
-
-static onward_status export_buffer(const onward_state *s, const ow_state_buffer *b, onward_tensor *tensor,
-                                   onward_error *err) {
-  onward_tensor t = {.dtype = b->dtype, .rank = b->rank};
-  for (int32_t d = 0; d < b->rank; d++)
-    t.dims[logical_dim(b, d)] = b->dims[d];
-  if (s->length == 0)
-    return ow_fail(err, ONWARD_ARGUMENT, "the state is empty");
-  if (!ow_tensor_size(t.dtype, t.rank, t.dims, &t.bytes))
-    return ow_fail(err, ONWARD_LIMIT, "the tensor is too large");
-  if (!(t.data = ow_alloc(&ow_allocator_default, t.bytes ? t.bytes : 1)))
-    return ow_fail(err, ONWARD_MEMORY, "no memory for %zu bytes", t.bytes);
-  if (b->pair->append)
-    restore(b, t.data, t.dims);
-  else if (t.bytes)
-    memcpy(t.data, b->data, t.bytes);
-  *tensor = t;
-  return ONWARD_OK;
-}
-
-onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor,
-                                  onward_error *err) {
-  onward_state *const s = (onward_state *)(uintptr_t)state;
-  if (!name || !tensor)
-    return ow_fail(err, ONWARD_ARGUMENT, "onward_state_export needs a name and a place for the tensor");
-  OW_TRY(enter(s, "onward_state_export", err));
-  onward_status status = ONWARD_OK;
-  const ow_state_buffer *found = NULL;
-  for (size_t i = 0; i < s->count && !found; i++)
-    if (strcmp(s->model->outputs[s->buffers[i].pair->output].name, name) == 0)
-      found = &s->buffers[i];
-  status =
-      found ? export_buffer(s, found, tensor, err) : ow_fail(err, ONWARD_ARGUMENT, "the state keeps no '%s'", name);
-  leave(s);
   return status;
 }

@@ -114,6 +114,33 @@ static void free_inputs(const ow_variant *variant) {
   }
 }
 
+/* The pairs of the same model with another switch: of a merged decoder's graph with a past. */
+static const ow_variant *with_past(const onward_model *model, const ow_variant *variant) {
+  for (size_t i = 0; i < model->variant_count; i++) {
+    const ow_variant *const v = model->variants[i];
+    if (v->key.source == variant->key.source && v->pair_count && v->reads_past &&
+        v->key.switches != variant->key.switches)
+      return v;
+  }
+  return NULL;
+}
+
+/* The If is inlined first: what is joined with a past is inside. */
+static onward_status form_switched(onward_model *model, ow_variant *variant, onward_error *err) {
+  ow_graph *const g = variant->graph;
+  ow_pass_context context = {.graph = g, .registry = model->registry, .err = err};
+  OW_TRY(ow_infer_graph(g, err));
+  OW_TRY(ow_passes_run(&context, &(ow_pass_options){.none = true, .stop_after = -1}));
+  onward_status status = ow_state_form(g, model->registry, &variant->pairs, &variant->pair_count, err);
+  const ow_variant *const past = status == ONWARD_UNSUPPORTED ? with_past(model, variant) : NULL;
+  if (past) {
+    variant->reads_past = false;
+    variant->pair_count = past->pair_count;
+    status = ow_state_form_first(g, model->registry, past->pairs, past->pair_count, &variant->pairs, err);
+  }
+  return status == ONWARD_OK ? ow_infer_inputs(g, variant->assume, err) : status;
+}
+
 static onward_status fill(onward_model *model, ow_variant *variant, ow_out *explain, onward_error *err) {
   ow_graph *const g = variant->graph;
   g->assume = variant->assume;
@@ -122,13 +149,17 @@ static onward_status fill(onward_model *model, ow_variant *variant, ow_out *expl
     free_inputs(variant);
   else if (!ow_graph_close(g))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the graph");
-  if (variant->key.form & OW_FORM_STATE)
+  const bool switched = !variant->key.ranks && model->switch_count;
+  variant->reads_past = true;
+  if ((variant->key.form & OW_FORM_STATE) && !switched)
     OW_TRY(ow_state_form(g, model->registry, &variant->pairs, &variant->pair_count, err));
   OW_TRY(ow_infer_inputs(g, variant->assume, err));
-  if (!variant->key.ranks && model->switch_count) {
+  if (switched) {
     OW_TRY(ow_infer_graph(g, err));
     if (!keep_output_types(variant) || !set_switches(model, variant))
       return ow_fail(err, ONWARD_MEMORY, "no memory for the graph");
+    if (variant->key.form & OW_FORM_STATE)
+      OW_TRY(form_switched(model, variant, err));
   }
   OW_TRY(optimise(model, g, explain, err));
   if (variant->key.form & OW_FORM_LAST_ROW)

@@ -1,4 +1,4 @@
-/* Beam search as Hugging Face's generate() does it: early_stopping False, one result.
+/* Beam search as Hugging Face's generate() does it: one result.
  *
  *     running    the likeliest unfinished texts; each step takes the best continuations of all of them
  *     finished   those that ended, by sum of log probabilities / length ^ length_penalty
@@ -142,9 +142,13 @@ static bool is_open(const beams *b) {
   double worst = INFINITY;
   for (size_t k = 0; k < b->beams; k++)
     worst = b->done[k].count ? fmin(worst, b->done[k].score) : NEVER;
+  bool full = true;
   for (size_t k = 0; k < b->beams; k++)
-    if (!b->done[k].count)
-      worst = NEVER;
+    full = full && b->done[k].count;
+  if (full && b->o->early_stopping)
+    return false;
+  if (!full)
+    worst = NEVER;
   return b->rows > 0 && b->scores[0] / pow((double)(b->length - b->prompt), b->o->length_penalty) > worst;
 }
 

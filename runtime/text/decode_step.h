@@ -1,10 +1,16 @@
-/* One step of a decoder: token ids in, the scores of the next token out. */
+/* One step of a decoder: token ids in, the scores of the next token out.
+ *
+ *     encoder ──► states ──┬──► decoder without a past ──► presents ──► the state        an encoder-decoder's first step
+ *                          └──► decoder with a past, or merged, and the state            the others
+ *
+ * What a decoder without an encoder has is the last line alone. */
 #ifndef OW_TEXT_DECODE_STEP_H
 #define OW_TEXT_DECODE_STEP_H
 
 #include "base/alloc.h"
 #include "base/status.h"
 #include "onward/text.h"
+#include "text/encoder_step.h"
 
 typedef enum ow_role {
   OW_ROLE_IDS,
@@ -12,6 +18,9 @@ typedef enum ow_role {
   OW_ROLE_POSITIONS,
   OW_ROLE_ZEROS,
   OW_ROLE_PAST,
+  OW_ROLE_STATES,      /* of the encoder */
+  OW_ROLE_STATES_MASK, /* over them */
+  OW_ROLE_NO_CACHE,    /* a merged decoder's switch, where no state decides it */
   OW_ROLE_KEPT
 } ow_role;
 
@@ -19,7 +28,8 @@ typedef struct ow_decode_input {
   onward_value_info info;
   ow_role role;
   void *data;
-  size_t capacity; /* elements */
+  size_t capacity; /* of eight bytes each */
+  size_t rows;     /* of the encoder's states that lie there; 0: none of this text */
 } ow_decode_input;
 
 typedef struct ow_decoder {
@@ -31,10 +41,18 @@ typedef struct ow_decoder {
   onward_named_tensor *given;
   size_t input_count;
   const char *logits;
+  const ow_encoder *encoder; /* NULL: there is none */
+  struct ow_decoder *first;  /* NULL: there is none. It has no past and makes all that the state holds */
+  onward_named_tensor *made; /* of first: its logits, then what belongs to each of pasts */
+  onward_named_tensor *pasts;
+  size_t past_count;
 } ow_decoder;
 
 onward_status ow_decoder_open(ow_decoder *decoder, onward_model *model, const onward_session_options *options,
                               onward_error *err);
+/* Of an encoder, which the decoder borrows. with_past may be NULL: model is merged, or every step computes all tokens. */
+onward_status ow_decoder_open_after(ow_decoder *decoder, const ow_encoder *encoder, onward_model *model,
+                                    onward_model *with_past, const onward_session_options *options, onward_error *err);
 void ow_decoder_close(ow_decoder *decoder);
 /* Forget all tokens. capacity: how many will come at most. */
 onward_status ow_decoder_start(ow_decoder *decoder, int64_t capacity, onward_error *err);

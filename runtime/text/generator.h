@@ -10,6 +10,7 @@
 
 struct onward_generator {
   ow_decoder decoder;
+  ow_encoder encoder; /* model NULL: there is none */
   const ow_allocator *allocator;
   int64_t *ids; /* prompt and new tokens */
   size_t count, capacity;

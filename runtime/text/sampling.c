@@ -142,6 +142,18 @@ static onward_status check_scores(const float *scores, size_t vocabulary, onward
   return some ? ONWARD_OK : ow_fail(err, ONWARD_DATA, "no token can follow: all %zu scores are -inf", vocabulary);
 }
 
+static void suppress(const int64_t *ids, size_t count, float *scores, size_t vocabulary) {
+  for (size_t i = 0; i < count; i++)
+    if (ids[i] >= 0 && (uint64_t)ids[i] < vocabulary)
+      scores[ids[i]] = -INFINITY;
+}
+
+/* The last token is known: its score is that of a certain one. */
+static void force(int64_t id, float *scores, size_t vocabulary) {
+  for (size_t i = 0; i < vocabulary; i++)
+    scores[i] = (int64_t)i == id ? 0.0f : -INFINITY;
+}
+
 onward_status ow_sampler_process(ow_sampler *s, const int64_t *ids, size_t count, float *scores, size_t vocabulary,
                                  onward_error *err) {
   const onward_generate_options *const o = s->options;
@@ -152,6 +164,11 @@ onward_status ow_sampler_process(ow_sampler *s, const int64_t *ids, size_t count
     penalise_repeats(ids, count, scores, vocabulary, (float)o->repetition_penalty);
   if (o->no_repeat_ngram > 0 && (uint64_t)o->no_repeat_ngram <= count)
     ban_ngrams(ids, count, scores, vocabulary, (size_t)o->no_repeat_ngram);
+  if (o->forced_last_id >= 0 && (uint64_t)o->forced_last_id < vocabulary && count + 1 == s->room)
+    force(o->forced_last_id, scores, vocabulary);
+  suppress(o->suppressed_ids, o->suppressed_id_count, scores, vocabulary);
+  if (count == s->prompt + o->forced_id_count)
+    suppress(o->begin_suppressed_ids, o->begin_suppressed_id_count, scores, vocabulary);
   if (o->temperature > 0) {
     for (size_t i = 0; i < vocabulary; i++)
       scores[i] = scores[i] / (float)o->temperature;

@@ -17,6 +17,7 @@ typedef struct ow_sampler {
   ow_ranked *ranked; /* scratch, one per word of the vocabulary */
   size_t ranked_capacity;
   uint64_t state, increment; /* PCG */
+  size_t prompt, room; /* tokens of the prompt, and at most in all: for what holds only for the first or last new one */
 } ow_sampler;
 
 /* Errors: INPUT naming the parameter. */

@@ -223,6 +223,9 @@ static void states(void **state) {
   assert_int_equal(onward_state_clone(cache, &copy, &err), ONWARD_OK);
   REFUSED(onward_state_export(NULL, "present", &tensor, &err));
   REFUSED(onward_state_export(cache, "no such output", &tensor, &err));
+  REFUSED(onward_state_import(NULL, 1, NULL, 0, &err));
+  REFUSED(onward_state_import(cache, 0, NULL, 0, &err));
+  assert_int_equal(onward_state_import(cache, 1, NULL, 0, &err), ONWARD_OK); /* nothing: empty */
   onward_state_free(copy);
   onward_state_free(cache);
   onward_state_free(NULL);

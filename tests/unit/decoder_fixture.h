@@ -104,6 +104,20 @@ static inline void set_call(call *c, const decoder *d, const text *t, int64_t fr
   }
 }
 
+/* Dim k of a past as its present has it; -1: free. */
+static inline int64_t present_dim(const decoder *d, const char *past, int32_t k) {
+  const char *const tail = strchr(past, '.');
+  for (size_t o = 0; tail && o < d->outputs; o++) {
+    onward_value_info info;
+    onward_error err;
+    assert_int_equal(onward_model_output(d->model, o, &info, &err), ONWARD_OK);
+    const char *const own = strchr(info.name, '.');
+    if (own && strcmp(own, tail) == 0 && k < info.rank)
+      return info.dims[k];
+  }
+  return -1;
+}
+
 /* Logits of tokens [from, to), to be freed: through state, or with pasts (dense, by input; NULL: empty ones). */
 static inline float *logits_of(decoder *d, onward_state *state, const onward_tensor *pasts, const text *t, int64_t from,
                                int64_t to, bool last_only) {
@@ -115,7 +129,8 @@ static inline float *logits_of(decoder *d, onward_state *state, const onward_ten
     onward_tensor empty = {.dtype = d->in[i].dtype, .rank = d->in[i].rank};
     bool batch = true;
     for (int32_t k = 0; k < empty.rank; k++) {
-      empty.dims[k] = d->in[i].dims[k] >= 0 ? d->in[i].dims[k] : batch ? t->rows : 0;
+      const int64_t own = d->in[i].dims[k], present = own < 0 && !batch ? present_dim(d, d->in[i].name, k) : -1;
+      empty.dims[k] = own >= 0 ? own : batch ? t->rows : present > 0 ? present : 0;
       batch = batch && d->in[i].dims[k] >= 0;
     }
     c.in[c.count++] = (onward_named_tensor){d->in[i].name, pasts ? pasts[i] : empty};

@@ -3,27 +3,46 @@
 #include "runtime/state.h"
 
 /* ONWARD_STATE_MODEL=FOLDER tries another one by hand. */
-static const char *const models[] = {"gpt2_ts14",           "llama_ts17",
-                                     "bloom_optimum",       "gemma2_ts17",
-                                     "gpt2_optimum",        "gpt2_ort_fused",
-                                     "gpt_neox_ts17",       "opt_ts17",
-                                     "phi3_ts17_sdpa",      "llama_dynamo20_sdpa",
-                                     "llama_dynamo23_sdpa", "llama_nbits4_sym",
-                                     "mistral_dynamo18",    "qwen3_ts17",
-                                     "qwen3_ort_fused",     "qwen2_optimum",
-                                     "qwen2_nbits4_asym",   NULL};
+static const char *const models[] = {"gpt2_ts14",
+                                     "llama_ts17",
+                                     "bloom_optimum",
+                                     "gemma2_ts17",
+                                     "gpt2_optimum",
+                                     "gpt2_ort_fused",
+                                     "gpt_neox_ts17",
+                                     "opt_ts17",
+                                     "phi3_ts17_sdpa",
+                                     "llama_dynamo20_sdpa",
+                                     "llama_dynamo23_sdpa",
+                                     "llama_nbits4_sym",
+                                     "mistral_dynamo18",
+                                     "qwen3_ts17",
+                                     "qwen3_ort_fused",
+                                     "qwen2_optimum",
+                                     "qwen2_nbits4_asym",
+                                     "gpt2_stacked_ort_fused",
+                                     NULL};
 
-static void on_each(void (*test)(decoder *d)) {
+/* GroupQueryAttention knows the sum of a row's mask and nothing else of it: rows are padded on the right. */
+static const char *const grouped[] = {"llama_genai_fp32", "qwen2_genai_int4", NULL};
+
+static void on_each_of(const char *const *names, void (*test)(decoder *d)) {
   const char *const other = getenv("ONWARD_STATE_MODEL");
-  for (size_t m = 0; models[m]; m++) {
+  for (size_t m = 0; names[m]; m++) {
     char path[512];
-    (void)snprintf(path, sizeof path, "%s/tests/models/%s", ONWARD_SOURCE_DIR, models[m]);
+    (void)snprintf(path, sizeof path, "%s/tests/models/%s", ONWARD_SOURCE_DIR, names[m]);
     decoder d = open_decoder(other ? other : path);
     test(&d);
     close_decoder(&d);
     if (other)
       return;
   }
+}
+
+static void on_each(void (*test)(decoder *d)) { on_each_of(models, test); }
+static void on_all(void (*test)(decoder *d)) {
+  on_each_of(models, test);
+  on_each_of(grouped, test);
 }
 
 static onward_state *new_state(decoder *d, int64_t capacity) {
@@ -60,7 +79,7 @@ static void steps(decoder *d) {
 
 static void steps_give_the_cache_free_result(void **unused) {
   (void)unused;
-  on_each(steps);
+  on_all(steps);
 }
 
 static void padded(decoder *d) {
@@ -91,6 +110,52 @@ static void padded(decoder *d) {
 static void left_padding_and_mixed_lengths(void **unused) {
   (void)unused;
   on_each(padded);
+}
+
+/* Rows of unlike length in one batch, padded on the right; then they go on, each from its own end. */
+static void padded_right(decoder *d) {
+  enum { LONGEST = 6, MORE = 4 };
+  static const int64_t length[3] = {LONGEST, 4, 1};
+  const text t = some_text(d, 3, LONGEST + MORE);
+  float *want[3];
+  for (int64_t r = 0; r < 3; r++) {
+    text alone = {.rows = 1, .length = length[r] + MORE};
+    memcpy(alone.ids[0], t.ids[r], sizeof alone.ids[0]);
+    want[r] = logits_of(d, NULL, NULL, &alone, 0, alone.length, false);
+  }
+  onward_state *const state = new_state(d, LONGEST + MORE);
+  for (int64_t held = 0; held < LONGEST + MORE; held += held ? 1 : LONGEST) {
+    const int64_t columns = held ? 1 : LONGEST, covered = held + columns;
+    int64_t ids[3 * LONGEST], mask[3 * (LONGEST + MORE)];
+    for (int64_t r = 0; r < 3; r++) {
+      for (int64_t k = 0; k < columns; k++)
+        ids[r * columns + k] = held ? t.ids[r][length[r] + held - LONGEST] : t.ids[r][k];
+      for (int64_t k = 0; k < covered; k++)
+        mask[r * covered + k] = k < length[r] || k >= LONGEST;
+    }
+    static call c;
+    c.count = c.used = 0;
+    add_ints(&c, "input_ids", 3, columns, ids);
+    add_ints(&c, "attention_mask", 3, covered, mask);
+    onward_run_options options = onward_run_options_default();
+    options.state = state;
+    onward_named_tensor out = {.name = "logits"};
+    onward_error err;
+    if (onward_session_run(d->session, c.in, c.count, &out, 1, &options, &err) != ONWARD_OK)
+      fail_msg("%s", err.message);
+    for (int64_t r = 0; r < 3; r++)
+      for (int64_t k = 0; k < (held ? 1 : length[r]); k++)
+        same_logits(d, "rows of unlike length", out.tensor.data, columns, r, k, want[r], length[r] + MORE, 0,
+                    held ? length[r] + held - LONGEST : k);
+  }
+  onward_state_free(state);
+  for (int64_t r = 0; r < 3; r++)
+    free(want[r]);
+}
+
+static void right_padding(void **unused) {
+  (void)unused;
+  on_each_of(grouped, padded_right);
 }
 
 /* The state's caches as the pasts of a run without a state. */
@@ -178,7 +243,7 @@ static void beams(decoder *d) {
 
 static void reorder_truncate_clone(void **unused) {
   (void)unused;
-  on_each(beams);
+  on_all(beams);
 }
 
 static void last(decoder *d) {
@@ -198,7 +263,7 @@ static void last(decoder *d) {
 
 static void logits_of_the_last_token(void **unused) {
   (void)unused;
-  on_each(last);
+  on_all(last);
 }
 
 static void misuse(decoder *d) {
@@ -266,7 +331,7 @@ static void misuse(decoder *d) {
 
 static void misuse_is_an_error(void **unused) {
   (void)unused;
-  on_each(misuse);
+  on_all(misuse);
 }
 
 static void a_model_without_a_cache(void **unused) {
@@ -307,6 +372,7 @@ static void long_run_plans_nothing(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(steps_give_the_cache_free_result),
                                      cmocka_unit_test(left_padding_and_mixed_lengths),
+                                     cmocka_unit_test(right_padding),
                                      cmocka_unit_test(fully_masked_rows),
                                      cmocka_unit_test(reorder_truncate_clone),
                                      cmocka_unit_test(logits_of_the_last_token),

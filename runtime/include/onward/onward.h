@@ -387,7 +387,8 @@ ONWARD_API onward_status onward_session_profile(const onward_session *session,
                                                 void *context, onward_error *err);
 
 /* ---- state: a key-value cache kept in place -------------------------------------------------------------------------- */
-/* A run with a state is given no past and gives no present: the state keeps them and the run writes only the new rows. All other
+/* A run with a state is given no past and gives no present: the state keeps them and the run writes only the new rows. The switch
+ * of a merged decoder (use_cache_branch) is the state's too: an empty state takes the graph without a past. All other
  * inputs are the caller's; an attention mask covers the tokens held and the new ones. A run that fails leaves the state as it was.
  * A state is used by one run or call at a time: a second is ONWARD_ARGUMENT.
  *     onward_state_create(model, 2048, &state, &err);
@@ -423,11 +424,18 @@ ONWARD_API onward_status onward_state_reorder(onward_state *state, const int64_t
  *     onward_state_clone(prompt, &branch, &err);
  * Errors: ARGUMENT, MEMORY. */
 ONWARD_API onward_status onward_state_clone(const onward_state *state, onward_state **copy, onward_error *err);
-/* A dense copy of one cached tensor, by its 'present' output name; free data with onward_free.
+/* A dense copy of one cached tensor, by its 'present' output name, or the name of the input where there is no such
+ * output; free data with onward_free.
  *     if (!onward_state_export(state, "present.0.key", &tensor, &err)) ...
  * Errors: ARGUMENT for a name that is none, or an empty state; MEMORY. */
 ONWARD_API onward_status onward_state_export(const onward_state *state, const char *name, onward_tensor *tensor,
                                              onward_error *err);
+
+/* Replace all that the state holds by pasts for rows rows, under the names of the model's inputs and in the model's layout; copied.
+ * Those that grow may be left out together: the state then holds no token. What attention reads and nothing is joined with (an
+ * encoder's keys and values) must be given. On failure the state is as before. Errors: INPUT, LIMIT, MEMORY. */
+ONWARD_API onward_status onward_state_import(onward_state *state, int64_t rows, const onward_named_tensor *pasts,
+                                             size_t count, onward_error *err);
 
 #ifdef __cplusplus
 }

@@ -35,6 +35,17 @@ typedef struct onward_generate_options {
   int64_t
       beams; /* above 1: so many texts are followed at once, the likeliest is the result; on_token gets it at the end */
   double length_penalty; /* of beams: the sum of log probabilities is divided by length to this power; default 1 */
+  bool early_stopping;   /* of beams: over as soon as so many texts have ended, even if another could become likelier */
+  const int64_t *suppressed_ids; /* never chosen */
+  size_t suppressed_id_count;
+  const int64_t *begin_suppressed_ids; /* not chosen as the first token after forced_ids */
+  size_t begin_suppressed_id_count;
+  int64_t forced_last_id; /* the token that max_new_tokens or the context ends with; -1 (default): none */
+  /* Of an encoder and its decoder: what the decoder starts with, at least one token, no part of the result; context and
+   * max_new_tokens count the decoder's tokens. The prompt is the encoder's. */
+  const int64_t *decoder_ids;
+  size_t decoder_id_count;
+  const onward_tensor *features; /* instead of a prompt, for an encoder that takes features; a batch of 1 */
 } onward_generate_options;
 
 ONWARD_API onward_generate_options onward_generate_options_default(void);
@@ -64,6 +75,15 @@ typedef struct onward_generation {
  * Errors: UNSUPPORTED for a model that is no decoder of token ids, naming the input it cannot fill. */
 ONWARD_API onward_status onward_generator_create(onward_model *model, const onward_session_options *options,
                                                  onward_generator **generator, onward_error *err);
+/* Of an encoder and its decoder (T5, BART, Marian, Whisper). decoder is a merged one and decoder_with_past NULL; or decoder makes
+ * the first past and decoder_with_past goes on from it; or there is decoder alone, and every step computes all tokens. The models
+ * are borrowed and must outlive the generator; other generators, in other threads, may use them at the same time. Two decoders are
+ * two models: each holds its own weights, mapped from its file, and packed where it runs them.
+ * Errors: UNSUPPORTED naming the input that cannot be filled. */
+ONWARD_API onward_status onward_generator_create_encoder_decoder(onward_model *encoder, onward_model *decoder,
+                                                                 onward_model *decoder_with_past,
+                                                                 const onward_session_options *options,
+                                                                 onward_generator **generator, onward_error *err);
 ONWARD_API void onward_generator_free(onward_generator *generator);
 
 /* Go on from a prompt of count >= 1 tokens. Errors: INPUT (parameters, named), DATA (logits that are NaN or all -inf, an id the
@@ -75,7 +95,7 @@ ONWARD_API onward_status onward_generator_run(onward_generator *generator, const
 /* Stop the run that is going on, from any thread or a signal handler; what it has so far is its result. */
 ONWARD_API void onward_generator_cancel(onward_generator *generator);
 
-/* Plans, primitives and memory of the session inside. */
+/* Plans, primitives and memory of the session inside that goes on token by token. */
 ONWARD_API onward_session_stats onward_generator_get_stats(const onward_generator *generator);
 
 /* A loaded tokenizer never changes: any number of threads may use it. */
