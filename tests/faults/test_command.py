@@ -16,6 +16,33 @@ for name in ("input_ids", "attention_mask", "token_type_ids"):
     BENCH += ["--shape", name + "=1x8"]
 
 
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def field(number, content):
+    """A field of a protobuf message: a number, or bytes."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def value(name, dtype, dims):
+    shape = b"".join(field(1, field(1, dim)) for dim in dims)
+    return field(1, name) + field(2, field(1, field(1, dtype) + field(2, shape)))
+
+
+def endless_loop():
+    """y = x, c times: a Loop whose body is an Identity of x."""
+    body = field(1, field(1, b"v") + field(2, b"w") + field(4, b"Identity"))
+    body += field(11, value(b"i", 7, [])) + field(11, value(b"k", 9, [])) + field(11, value(b"v", 1, [2]))
+    body += field(12, value(b"k", 9, [])) + field(12, value(b"w", 1, [2]))
+    attribute = field(1, b"body") + field(20, 5) + field(6, body)
+    node = field(1, b"c") + field(1, b"") + field(1, b"x") + field(2, b"y") + field(4, b"Loop") + field(5, attribute)
+    graph = field(1, node) + field(11, value(b"c", 7, [])) + field(11, value(b"x", 1, [2])) + field(12, value(b"y", 1, [2]))
+    return field(1, 8) + field(7, graph) + field(8, field(2, 17))
+
+
 def onward(*words, **more):
     more.setdefault("stdin", subprocess.DEVNULL)
     more.setdefault("stdout", subprocess.PIPE)
@@ -169,6 +196,33 @@ class Signals(unittest.TestCase):
 
     def test_twice(self):
         self.send(["bench", *BENCH, "--seconds", "50"], [signal.SIGINT, signal.SIGINT], [130])
+
+    def test_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            model = os.path.join(folder, "loop.onnx")
+            with open(model, "wb") as f:
+                f.write(endless_loop())
+            words = ["run", model, "--input", "c=9000000000000", "--input", "x=ones:2", "--limit", "loop_iterations=9000000000000",
+                     "--output-dir", os.path.join(folder, "out")]
+            for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+                out, _ = self.send(words, [number], [code])
+                self.assertEqual(out, "")
+                self.assertIn(os.listdir(folder), (["loop.onnx"], ["loop.onnx", "out"], ["out", "loop.onnx"]))
+
+    def test_generate(self):
+        words = ["generate", os.path.join(MODELS, "llama_ts17"), "--ids", "1,2,3", "--max-new-tokens", "100000000"]
+        self.send(words, [signal.SIGINT], [130])
+        self.send(words, [signal.SIGTERM], [143])
+
+    def test_any_moment(self):
+        """While it starts, loads, plans, ends: the code is that of the signal, or the work was done."""
+        for words in (["check", *BENCH], ["run", BENCH[0]], ["dump", MODEL, "--optimized"]):
+            for delay in (0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08):
+                process = subprocess.Popen([ONWARD, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                time.sleep(delay)
+                process.send_signal(signal.SIGINT)
+                error = process.communicate(timeout=60)[1]
+                self.assertIn(process.returncode, (0, 2, 130, -signal.SIGINT), (words, delay, error))
 
     def test_ignored_stays_ignored(self):
         words = ["/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"', ONWARD, "bench", *BENCH, "--seconds", "2"]

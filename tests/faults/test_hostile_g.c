@@ -215,6 +215,59 @@ static pb if_of(const char *then_text, const char *else_text, const char *output
 static pb branch_counts(void) { return if_of("Relu x -> a;out a", "Neg x -> a;out a;out x", "y"); }
 static pb branch_shadows(void) { return if_of("Relu x -> x;out x", "Neg x -> a;out a", "y"); }
 static pb branch_needs_output(void) { return if_of("Relu y -> a;out a", "Neg x -> a;out a", "y"); }
+/* op with a body; c int64 scalar, b bool scalar, x and y float [2], m float [4,2] */
+static pb body_of(const char *op, const char *inputs, const char *body, const char *outputs, int64_t scans) {
+  pb node = pb_node(op, inputs, outputs),
+     graph = hostile_graph_proto("in c 7;in b 9;in x 1 2;in z 1 2;in m 1 4 2;out y");
+  pb_attr(&node, pb_attr_graph("body", hostile_graph_proto(body)));
+  if (scans != INT64_MIN)
+    pb_attr(&node, pb_attr_int("num_scan_inputs", scans));
+  pb_message(&graph, 1, node);
+  return pb_model(graph);
+}
+#define BODY(name, op, inputs, body, outputs, scans) \
+  static pb name(void) { return body_of(op, inputs, body, outputs, scans); }
+#define NO_SCANS INT64_MIN
+#define ITER "in i 7;in k 9;"
+BODY(loop_good, "Loop", "c b x", ITER "in v 1 2;Relu v -> w;out k;out w", "y", NO_SCANS)
+BODY(loop_no_inputs, "Loop", "", ITER "in v 1 2;Relu v -> w;out k;out w", "y", NO_SCANS)
+BODY(loop_body_empty, "Loop", "c b x", "", "y", NO_SCANS)
+BODY(loop_few_body_inputs, "Loop", "c b x", ITER "out k", "y", NO_SCANS)
+BODY(loop_many_body_inputs, "Loop", "c b x", ITER "in v 1 2;in u 1 2;Add v u -> w;out k;out w", "y", NO_SCANS)
+BODY(loop_few_body_outputs, "Loop", "c b x", ITER "in v 1 2;out k", "y", NO_SCANS)
+BODY(loop_many_body_outputs, "Loop", "c b x", ITER "in v 1 2;Relu v -> w;out k;out w;out v", "y", NO_SCANS)
+BODY(loop_few_outputs, "Loop", "c b x z", ITER "in v 1 2;in u 1 2;Relu v -> w;Relu u -> q;out k;out w;out q", "y",
+     NO_SCANS)
+BODY(loop_condition_float, "Loop", "c b x", ITER "in v 1 2;Relu v -> w;out w;out v", "y", NO_SCANS)
+BODY(loop_trip_float, "Loop", "x b x", ITER "in v 1 2;Relu v -> w;out k;out w", "y", NO_SCANS)
+BODY(loop_start_float, "Loop", "c x x", ITER "in v 1 2;Relu v -> w;out k;out w", "y", NO_SCANS)
+BODY(loop_changes_type, "Loop", "c b x", ITER "in v 1 2;Cast v -> w to=7;out k;out w", "y", NO_SCANS)
+BODY(scan_good, "Scan", "x m", "in s 1 2;in e 1 2;Add s e -> t;out t;out e", "y u", 1)
+BODY(scan_no_count, "Scan", "x m", "in s 1 2;in e 1 2;Add s e -> t;out t;out e", "y u", NO_SCANS)
+BODY(scan_0, "Scan", "x m", "in s 1 2;in e 1 2;Add s e -> t;out t;out e", "y u", 0)
+BODY(scan_minus_1, "Scan", "x m", "in s 1 2;in e 1 2;Add s e -> t;out t;out e", "y u", -1)
+BODY(scan_3, "Scan", "x m", "in s 1 2;in e 1 2;Add s e -> t;out t;out e", "y u", 3)
+BODY(scan_max, "Scan", "x m", "in s 1 2;in e 1 2;Add s e -> t;out t;out e", "y u", INT64_MAX)
+BODY(scan_body_empty, "Scan", "x m", "", "y u", 1)
+BODY(scan_few_body_inputs, "Scan", "x m", "in s 1 2;out s;out s2", "y u", 1)
+BODY(scan_few_body_outputs, "Scan", "x m", "in s 1 2;in e 1 2;out s", "y u", 1)
+BODY(scan_scalar, "Scan", "x b", "in s 1 2;in e 9;Relu s -> t;out t;out e", "y u", 1)
+BODY(scan_no_inputs, "Scan", "", "in s 1 2;Relu s -> t;out t", "y", 1)
+static pb if_types(void) { return if_of("Relu x -> a;out a", "Cast x -> a to=7;out a", "y"); }
+static pb if_no_outputs(void) { return if_of("Relu x -> a", "Neg x -> a", "y"); }
+static pb if_condition_float(void) {
+  pb node = pb_node("If", "x", "y"), graph = hostile_graph_proto("in x 1 2;out y");
+  pb_attr(&node, pb_attr_graph("then_branch", hostile_graph_proto("Relu x -> a;out a")));
+  pb_attr(&node, pb_attr_graph("else_branch", hostile_graph_proto("Neg x -> a;out a")));
+  pb_message(&graph, 1, node);
+  return pb_model(graph);
+}
+static pb if_one_branch(void) {
+  pb node = pb_node("If", "c", "y"), graph = hostile_graph_proto("in c 9;in x 1 2;out y");
+  pb_attr(&node, pb_attr_graph("then_branch", hostile_graph_proto("Relu x -> a;out a")));
+  pb_message(&graph, 1, node);
+  return pb_model(graph);
+}
 static pb nested_ifs(void) {
   pb inner = hostile_graph_proto("Relu x -> a;out a");
   for (int i = 0; i < 25; i++) {
@@ -246,6 +299,34 @@ static const hostile_row nested[] = {
     {"P12 attribute type 99", "MODEL", "attribute 'a'.*attribute type 99 does not exist", .build = attribute_99},
     {"P12 attribute type -1", "MODEL", "attribute type -1 does not exist", .build = attribute_minus_1},
     {"G5 branches of other count", "MODEL|UNSUPPORTED", "If", .build = branch_counts},
+    {"G5 branches of other type", "MODEL", "If.*output 0 is float32 in then_branch and int64 in else_branch",
+     .build = if_types},
+    {"G5 branches without outputs", "MODEL", "If|has no outputs", .build = if_no_outputs},
+    {"G5 a float as condition", "MODEL", "If", .build = if_condition_float},
+    {"G5 one branch", "MODEL", "If.*else_branch", .build = if_one_branch},
+    {"G5 a good Loop", "OK", NULL, .build = loop_good},
+    {"G5 Loop without inputs", "MODEL", "Loop", .build = loop_no_inputs},
+    {"G5 Loop, nothing in its body", "MODEL", "Loop", .build = loop_body_empty},
+    {"G5 Loop, body takes too little", "MODEL", "Loop", .build = loop_few_body_inputs},
+    {"G5 Loop, body takes too much", "MODEL", "Loop", .build = loop_many_body_inputs},
+    {"G5 Loop, body gives too little", "MODEL", "Loop", .build = loop_few_body_outputs},
+    {"G5 Loop, body gives too much", "MODEL|OK", "Loop", .build = loop_many_body_outputs},
+    {"G5 Loop gives too little", "MODEL", "Loop.*1 outputs for 2 carried", .build = loop_few_outputs},
+    {"G5 Loop, condition of floats", "MODEL", "Loop.*want bool, got float32", .build = loop_condition_float},
+    {"G5 Loop, trip count of floats", "MODEL", "Loop", .build = loop_trip_float},
+    {"G5 Loop, starts with floats", "MODEL", "Loop", .build = loop_start_float},
+    {"G5 Loop that changes a type", "MODEL", "Loop", .build = loop_changes_type},
+    {"G5 a good Scan", "OK", NULL, .build = scan_good},
+    {"G5 Scan without its count", "MODEL", "Scan.*num_scan_inputs", .build = scan_no_count},
+    {"G5 Scan of 0", "MODEL", "Scan.*num_scan_inputs 0 does not fit", .build = scan_0},
+    {"G5 Scan of -1", "MODEL", "Scan.*num_scan_inputs -1 does not fit", .build = scan_minus_1},
+    {"G5 Scan of 3", "MODEL", "Scan.*num_scan_inputs 3 does not fit", .build = scan_3},
+    {"G5 Scan of INT64_MAX", "MODEL", "Scan.*num_scan_inputs 9223372036854775807", .build = scan_max},
+    {"G5 Scan, nothing in its body", "MODEL", "Scan", .build = scan_body_empty},
+    {"G5 Scan, body takes too little", "MODEL", "Scan|s2", .build = scan_few_body_inputs},
+    {"G5 Scan, body gives too little", "MODEL", "Scan", .build = scan_few_body_outputs},
+    {"G5 Scan over a scalar", "MODEL", "Scan.*rank 0", .build = scan_scalar},
+    {"G5 Scan without inputs", "MODEL", "Scan", .build = scan_no_inputs},
     {"G5 branch hides an outer name", "MODEL", "output 'x' is also the name of an input outside",
      .build = branch_shadows},
     {"G2 cycle through a branch", "MODEL", "cycle", .build = branch_needs_output},
