@@ -111,6 +111,7 @@ static void report(const generate_options *o, const onward_text_generation *text
   const double prefill = per_second((double)prompt, g->first_ms), decode = per_second((double)g->steps, g->steps_ms);
   if (!o->json) {
     printf("\n");
+    (void)fflush(stdout);
     fprintf(stderr, "stop: %s; prompt %zu tokens, %.1f tokens/s; new %zu tokens, %.1f tokens/s\n",
             onward_stop_name(g->stop), prompt, prefill, g->count, decode);
     return;
