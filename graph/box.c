@@ -100,6 +100,27 @@ ow_box *ow_box_as(ow_box_budget *budget, ow_box *box, ow_value_kind kind, onward
   return NULL;
 }
 
+char *ow_texts_room(ow_texts *texts, size_t length, onward_error *err) {
+  if (texts->limit && (length >= texts->limit || texts->arena.used_bytes >= texts->limit - length)) {
+    (void)ow_fail(err, ONWARD_LIMIT, "text above the limit total_bytes of %llu (--limit total_bytes=N)",
+                  (unsigned long long)texts->limit);
+    return NULL;
+  }
+  char *const room = length < SIZE_MAX ? ow_arena_alloc(&texts->arena, length + 1) : NULL;
+  if (room)
+    room[length] = '\0';
+  else
+    (void)ow_fail(err, ONWARD_MEMORY, "no memory for text of %zu bytes", length);
+  return room;
+}
+
+char *ow_texts_copy(ow_texts *texts, const char *from, size_t length, onward_error *err) {
+  char *const room = ow_texts_room(texts, length, err);
+  if (room && length)
+    memcpy(room, from, length);
+  return room;
+}
+
 const char *ow_kind_name(ow_value_kind kind) {
   return kind == OW_VALUE_SEQUENCE ? "a sequence" : kind == OW_VALUE_OPTIONAL ? "an optional" : "a tensor";
 }

@@ -35,6 +35,21 @@ ow_box *ow_box_keep(ow_box_budget *budget, ow_box *box, onward_error *err);
 void ow_box_release(ow_box *box); /* takes NULL */
 /* box as a value of that kind, for an owner: unwraps a full optional, wraps what an optional may hold. */
 ow_box *ow_box_as(ow_box_budget *budget, ow_box *box, ow_value_kind kind, onward_error *err);
+/* Text that a run makes: it lives until the run after the next one begins. Bounded like boxes. */
+typedef struct ow_texts {
+  ow_arena arena;
+  uint64_t limit; /* 0: none */
+} ow_texts;
+
+/* Room for length characters and a NUL, which is set. NULL with *err set: MEMORY, LIMIT. */
+char *ow_texts_room(ow_texts *texts, size_t length, onward_error *err);
+char *ow_texts_copy(ow_texts *texts, const char *from, size_t length, onward_error *err);
+/* An element of type STRING: NULL, as zeroed memory is, stands for the empty one. */
+static inline const char *ow_text_at(const void *data, int64_t i) {
+  const char *const found = ((const char *const *)data)[i];
+  return found ? found : "";
+}
+
 const char *ow_kind_name(ow_value_kind kind); /* "a sequence" */
 
 #endif

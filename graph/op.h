@@ -81,6 +81,7 @@ typedef struct ow_args {
   void *workspace;           /* OW_ALIGNMENT-aligned, as many bytes as prepare asked for; only in run */
   int threads;
   const ow_allocator *allocator; /* for pack and prepare; run must not allocate */
+  ow_texts *texts;               /* for strings that run makes, from one thread */
 } ow_args;
 
 /* Room for the reason of a refusal. */

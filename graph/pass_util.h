@@ -41,6 +41,9 @@ ow_value *ow_match_centred(const ow_norm_match *m);
 /* The only use of *out is `type` (Mul or Add) with a vector: *out and *last go on to its result, the vector is returned. */
 ow_value *ow_match_affine(ow_value **out, ow_node **last, const char *type);
 
+/* The row of (domain, type) that has no end; NULL: there is none. */
+const ow_op *ow_newest_row(const ow_registry *registry, const char *domain, const char *type);
+
 /* ---- patches ------------------------------------------------------------------------------------------------------------- */
 
 /* An int64 vector of these dims: a constant, or a shape constant. NULL (and the patch fails) when a dim cannot be computed

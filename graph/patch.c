@@ -10,7 +10,7 @@ ow_patch ow_patch_begin(ow_pass_context *context, ow_node *anchor, const char *r
   return (ow_patch){.context = context, .anchor = anchor, .rule = rule};
 }
 
-static const ow_op *newest_row(const ow_registry *registry, const char *domain, const char *type) {
+const ow_op *ow_newest_row(const ow_registry *registry, const char *domain, const char *type) {
   const ow_op *best = NULL;
   const ow_op *row;
   for (size_t i = 0; (row = ow_registry_row(registry, i)); i++)
@@ -24,7 +24,7 @@ ow_node *ow_patch_node(ow_patch *patch, const char *domain, const char *type, ow
                        size_t input_count, size_t output_count) {
   ow_graph *const graph = patch->context->graph;
   ow_value *outputs[4] = {NULL};
-  const ow_op *const row = newest_row(patch->context->registry, domain, type);
+  const ow_op *const row = ow_newest_row(patch->context->registry, domain, type);
   if (patch->failed || !row || patch->made_count == sizeof patch->made / sizeof *patch->made || output_count > 4) {
     patch->failed = true;
     return NULL;

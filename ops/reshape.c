@@ -19,8 +19,6 @@ static onward_status infer_identity(ow_infer *c) {
     c->out[0] = c->in[0];
     return ONWARD_OK;
   }
-  if (ow_infer_has(c, 0) && c->in[0].kind != OW_VALUE_TENSOR)
-    return ow_infer_fail(c, ONWARD_UNSUPPORTED, "sequences and optionals");
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_VIEWABLE));
   OW_TRY(ow_infer_same(c, 0, 0));
   return keep_elems(c);

@@ -323,6 +323,8 @@ onward_status ow_import_type(ow_importer *c, ow_dims *dims, const OwOnnx__TypePr
       break;
     if (level == 0)
       type->kind = t->sequence_type ? OW_VALUE_SEQUENCE : OW_VALUE_OPTIONAL;
+    else if (level == 1 && type->kind == OW_VALUE_OPTIONAL && t->sequence_type)
+      type->inner = OW_VALUE_SEQUENCE;
     else if (t->optional_type || type->kind == OW_VALUE_SEQUENCE || level > 1)
       return ow_fail(err, ONWARD_UNSUPPORTED,
                      "'%.160s' is a sequence of sequences or of optionals, which is not supported", what);

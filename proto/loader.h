@@ -32,9 +32,9 @@ void ow_source_free(ow_source *source); /* takes NULL */
 /* Limits with the defaults in place of zeros. */
 onward_limits ow_limits_fill(const onward_limits *limits);
 
-/* A serialized TensorProto. tensor->data is one block of the allocator; elements of a STRING tensor point into it. name: a
- * copy of its name, of the allocator; may be NULL. */
-onward_status ow_tensor_proto_parse(const void *bytes, size_t size, const ow_allocator *allocator,
-                                    onward_tensor *tensor, char **name, onward_error *err);
+/* A serialized TensorProto, SequenceProto or OptionalProto, as kind says. value->data is one block of the allocator; the tensors of
+ * a sequence, and elements of type STRING, point into it. name: a copy of its name, of the allocator; may be NULL. */
+onward_status ow_value_proto_parse(const void *bytes, size_t size, onward_kind kind, const ow_allocator *allocator,
+                                   onward_tensor *value, char **name, onward_error *err);
 
 #endif

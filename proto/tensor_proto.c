@@ -390,54 +390,28 @@ onward_status ow_sparse_import(ow_tensors *c, const OwOnnx__SparseTensorProto *t
   return status;
 }
 
-/* ---- one tensor on its own --------------------------------------------------------------------------------------------------------- */
+/* ---- tensors on their own --------------------------------------------------------------------------------------------------------- */
 
-static onward_status parse_tree(const ow_wire *wire, const OwOnnx__TensorProto *t, const ow_allocator *a,
-                                onward_tensor *tensor, char **name, onward_error *err) {
+onward_status ow_tensor_proto_measure(const ow_wire *wire, const OwOnnx__TensorProto *t, onward_tensor *tensor,
+                                      size_t *bytes, onward_error *err) {
   view v;
-  OW_TRY(examine(wire, NULL, false, ow_limits_fill(NULL).tensor_bytes, t, &v, err));
-  size_t bytes = v.bytes;
-  if (v.field == FIELD_STRING)
-    OW_TRY(string_bytes(&v, t, &bytes, err));
-  void *data = ow_alloc(a, bytes);
-  char *copy = name ? ow_strdup(a, t->name ? t->name : "") : NULL;
-  onward_status status = ONWARD_OK;
-  if (!data || (name && !copy))
-    status = ow_fail(err, ONWARD_MEMORY, "no memory for its %zu bytes", bytes);
-  else if (v.field == FIELD_STRING)
-    fill_strings(&v, t, data);
-  else
-    status = fill(&v, t, data, err);
-  if (status != ONWARD_OK) {
-    ow_free(a, data);
-    ow_free(a, copy);
-    return status;
+  onward_status status = examine(wire, NULL, false, ow_limits_fill(NULL).tensor_bytes, t, &v, err);
+  if (status == ONWARD_OK) {
+    *bytes = v.bytes;
+    *tensor = (onward_tensor){.dtype = v.dtype, .rank = v.rank, .bytes = v.bytes};
+    memcpy(tensor->dims, v.dims, sizeof v.dims);
+    if (v.field == FIELD_STRING)
+      status = string_bytes(&v, t, bytes, err);
   }
-  *tensor = (onward_tensor){.dtype = v.dtype, .rank = v.rank, .data = data, .bytes = v.bytes};
-  memcpy(tensor->dims, v.dims, sizeof v.dims);
-  if (name)
-    *name = copy;
-  return ONWARD_OK;
+  return name_tensor(wire, t, status, err);
 }
 
-onward_status ow_tensor_proto_parse(const void *bytes, size_t size, const ow_allocator *a, onward_tensor *tensor,
-                                    char **name, onward_error *err) {
-  const onward_limits limits = ow_limits_fill(NULL);
-  const ow_wire_limits wire_limits = {limits.metadata_bytes, limits.depth, limits.nodes, 0};
-  ow_wire wire = {0};
-  ow_arena arena;
-  ow_arena_init(&arena, a);
-  ProtobufCMessage *tree = NULL;
-  onward_status status =
-      size ? ow_wire_scan(bytes, size, &ow_onnx__tensor_proto__descriptor, &wire_limits, a, &wire, err)
-           : ow_fail(err, ONWARD_FORMAT, "no bytes, want a TensorProto");
-  if (status == ONWARD_OK)
-    status = ow_wire_unpack(&wire, &ow_onnx__tensor_proto__descriptor, &arena, limits.metadata_bytes, &tree, err);
-  if (status == ONWARD_OK) {
-    const OwOnnx__TensorProto *t = (const OwOnnx__TensorProto *)tree;
-    status = name_tensor(&wire, t, parse_tree(&wire, t, a, tensor, name, err), err);
-  }
-  ow_arena_free(&arena);
-  ow_wire_free(&wire);
-  return status;
+onward_status ow_tensor_proto_fill(const ow_wire *wire, const OwOnnx__TensorProto *t, void *data, onward_error *err) {
+  view v;
+  onward_status status = examine(wire, NULL, false, ow_limits_fill(NULL).tensor_bytes, t, &v, err);
+  if (status == ONWARD_OK && v.field == FIELD_STRING)
+    fill_strings(&v, t, data);
+  else if (status == ONWARD_OK)
+    status = fill(&v, t, data, err);
+  return name_tensor(wire, t, status, err);
 }

@@ -28,6 +28,12 @@ onward_status ow_tensor_import(ow_tensors *tensors, const OwOnnx__TensorProto *t
 onward_status ow_sparse_import(ow_tensors *tensors, const OwOnnx__SparseTensorProto *t, const ow_const **out,
                                onward_error *err);
 
+/* One tensor by itself: its description without data, and the bytes that its data takes, strings with their text. */
+onward_status ow_tensor_proto_measure(const ow_wire *wire, const OwOnnx__TensorProto *t, onward_tensor *tensor,
+                                      size_t *bytes, onward_error *err);
+/* The data, into as many bytes. */
+onward_status ow_tensor_proto_fill(const ow_wire *wire, const OwOnnx__TensorProto *t, void *data, onward_error *err);
+
 /* MODEL or UNSUPPORTED when number is no element type that Onward has. */
 onward_status ow_dtype_check(int32_t number, onward_dtype *dtype, onward_error *err);
 

@@ -160,6 +160,7 @@ onward_status ow_plan_create(const ow_plan_request *request, ow_plan **out, bool
   plan->variant = request->variant;
   plan->allocator = a;
   plan->threads = request->threads;
+  plan->texts = request->texts;
   ow_arena_init(&plan->arena, a);
   ow_arena_init(&plan->elems, a);
   ow_arena_init(&plan->next_elems, a);

@@ -41,6 +41,7 @@ typedef struct ow_plan {
   const ow_variant *variant;
   const ow_allocator *allocator;
   int threads;
+  ow_texts *texts; /* of the session; NULL: the plan is only looked at */
   ow_arena arena;
   bool *wanted;              /* by graph output */
   onward_input_shape *bound; /* by graph input: what it is bound to now */
@@ -77,6 +78,7 @@ typedef struct ow_plan_request {
   onward_model *model;
   const ow_variant *variant;
   int threads;
+  ow_texts *texts;
   const bool *wanted;               /* by graph output */
   const onward_input_shape *shapes; /* by graph input, in graph order */
   const onward_input_shape *room;   /* shapes to plan room for; NULL: the same */

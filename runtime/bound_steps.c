@@ -135,7 +135,8 @@ static onward_status init_step(ow_plan *plan, ow_step *step, const ow_node *node
                              .constant = constant,
                              .packed = packed,
                              .threads = plan->threads,
-                             .allocator = plan->allocator},
+                             .allocator = plan->allocator,
+                             .texts = plan->texts},
                     .workspace_item = OW_NO_ALIAS};
   ow_why why;
   if (!(step->kernel = choose(plan, &step->args, &why)))

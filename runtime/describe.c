@@ -34,6 +34,10 @@ static onward_status take_shapes(onward_session *s, const onward_input_shape *sh
     const onward_value_info *const info = &s->model->inputs[i];
     if (s->shapes[i].name)
       continue;
+    if (info->kind != ONWARD_KIND_TENSOR) {
+      s->shapes[i] = (onward_input_shape){.name = info->name, .rank = -1};
+      continue;
+    }
     bool fixed = info->rank >= 0;
     for (int32_t d = 0; d < info->rank; d++)
       fixed = fixed && info->dims[d] >= 0;

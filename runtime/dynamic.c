@@ -57,7 +57,12 @@ static onward_status run_body(ow_dynamic *d, ow_graph *body, ow_box *const *in, 
     status = ow_model_variant(s->model, &key, &nested->variant, err);
   }
   for (size_t i = 0; i < body->input_count && status == ONWARD_OK; i++) {
-    nested->in[i] = in[i];
+    const ow_value_kind kind = nested->variant->graph->inputs[i]->type.kind;
+    if (kind != in[i]->kind) { /* an optional in one round may be what it holds in the next */
+      if (!(nested->own[i] = ow_box_as(&s->root->budget, in[i], kind, err)))
+        status = err ? err->status : ONWARD_MEMORY;
+    }
+    nested->in[i] = nested->own[i] ? nested->own[i] : in[i];
     nested->shapes[i].rank = ranks[i];
     memcpy(nested->shapes[i].dims, in[i]->tensor.dims, sizeof nested->shapes[i].dims);
     const onward_dtype want = nested->variant->graph->inputs[i]->type.dtype;
@@ -70,6 +75,10 @@ static onward_status run_body(ow_dynamic *d, ow_graph *body, ow_box *const *in, 
     status = ow_session_go(nested, &plan, err);
   for (size_t o = 0; o < body->output_count && status == ONWARD_OK; o++)
     status = take_result(nested, plan, o, &out[o], err);
+  for (size_t i = 0; nested && i < body->input_count; i++) {
+    ow_box_release(nested->own[i]);
+    nested->own[i] = NULL;
+  }
   ow_free(s->allocator, ranks);
   return status;
 }

@@ -34,6 +34,13 @@ static bool describe_value(onward_model *model, const char *name, const ow_type 
       .name = ow_arena_strdup(&model->info_arena, name), .dtype = type->dtype, .rank = type->shape.rank};
   if (!info->name)
     return false;
+  if (type->kind != OW_VALUE_TENSOR) {
+    info->kind = type->kind == OW_VALUE_SEQUENCE    ? ONWARD_KIND_SEQUENCE
+                 : type->inner == OW_VALUE_SEQUENCE ? ONWARD_KIND_OPTIONAL_SEQUENCE
+                                                    : ONWARD_KIND_OPTIONAL;
+    info->rank = -1;
+    return true;
+  }
   for (int32_t d = 0; d < type->shape.rank; d++) {
     const ow_dim dim = type->shape.dims[d];
     info->dims[d] = ow_dim_is_const(dim) ? dim.k : -1;
@@ -47,19 +54,8 @@ static bool describe_value(onward_model *model, const char *name, const ow_type 
   return true;
 }
 
-static onward_status want_tensor(const char *what, const char *name, const ow_type *type, onward_error *err) {
-  if (type->kind == OW_VALUE_TENSOR)
-    return ONWARD_OK;
-  return ow_fail(err, ONWARD_UNSUPPORTED, "%s '%s' is %s; only tensors can be passed to and from a run", what, name,
-                 ow_kind_name(type->kind));
-}
-
 static onward_status describe_model(onward_model *model, onward_error *err) {
   const ow_graph *const g = model->trusting->graph;
-  for (size_t i = 0; i < g->input_count; i++)
-    OW_TRY(want_tensor("input", g->inputs[i]->name, &g->inputs[i]->type, err));
-  for (size_t i = 0; i < g->output_count; i++)
-    OW_TRY(want_tensor("output", g->outputs[i].name, &g->outputs[i].value->type, err));
   model->inputs = ow_arena_zero(&model->info_arena, g->input_count, sizeof *model->inputs);
   model->outputs = ow_arena_zero(&model->info_arena, g->output_count, sizeof *model->outputs);
   bool ok = model->inputs && model->outputs;

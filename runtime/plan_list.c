@@ -138,7 +138,8 @@ static ow_plan *build_with_room(onward_session *session, ow_plan_request request
 
 static onward_status build(onward_session *session, const onward_input_shape *shapes, ow_plan **plan,
                            onward_error *err) {
-  ow_plan_request request = {session->model, session->variant, session->threads, session->wanted, shapes, NULL};
+  ow_plan_request request = {
+      session->model, session->variant, session->threads, session->root->texts, session->wanted, shapes, NULL};
   bool broken = false;
   *plan = NULL;
   for (int far = session->state ? 1 : 0; far >= 0 && session->plan_count; far--)

@@ -34,9 +34,15 @@ onward_status ow_session_make(onward_model *model, const ow_variant *variant, co
   s->given = ow_alloc_zero(a, inputs, sizeof *s->given);
   s->borrowed = ow_alloc_zero(a, inputs, sizeof *s->borrowed);
   s->in = ow_alloc_zero(a, inputs, sizeof(ow_box *));
+  s->own = ow_alloc_zero(a, inputs, sizeof(ow_box *));
+  for (int i = 0; i < 2; i++) {
+    ow_arena_init(&s->texts[i].arena, a);
+    s->texts[i].limit = model->options.limits.total_bytes;
+  }
+  ow_arena_init(&s->lists, a);
   s->wanted = ow_alloc_zero(a, outputs, sizeof *s->wanted);
   s->handed = ow_alloc_zero(a, outputs, sizeof *s->handed);
-  if (!s->shapes || !s->room || !s->given || !s->borrowed || !s->in || !s->wanted || !s->handed) {
+  if (!s->shapes || !s->room || !s->given || !s->borrowed || !s->in || !s->own || !s->wanted || !s->handed) {
     onward_session_free(s);
     return ow_fail(err, ONWARD_MEMORY, "no memory for the session");
   }
@@ -57,10 +63,22 @@ onward_status onward_session_create(onward_model *model, const onward_session_op
   return ow_session_make(model, model->trusting, &o, NULL, out, err);
 }
 
+/* What was made of sequences and optionals that the caller gave. */
+static void release_own(onward_session *s) {
+  for (size_t i = 0; s->own && i < s->variant->graph->input_count; i++) {
+    ow_box_release(s->own[i]);
+    s->own[i] = NULL;
+  }
+}
+
 void onward_session_free(onward_session *s) {
   if (!s)
     return;
   ow_session_drop_plans(s);
+  release_own(s);
+  for (int i = 0; i < 2; i++)
+    ow_arena_free(&s->texts[i].arena);
+  ow_arena_free(&s->lists);
   for (size_t i = 0; i < s->nested_count; i++) /* as deep as graphs nest */
     onward_session_free(s->nested[i].session);
   ow_free(s->allocator, s->nested);
@@ -72,6 +90,7 @@ void onward_session_free(onward_session *s) {
   ow_free(s->allocator, s->given);
   ow_free(s->allocator, s->borrowed);
   ow_free(s->allocator, s->in);
+  ow_free(s->allocator, s->own);
   ow_free(s->allocator, s->wanted);
   ow_free(s->allocator, s->handed);
   ow_profile_free(&s->profile);
@@ -147,8 +166,17 @@ static const char *list_names(ow_text_buffer *buffer, const onward_value_info *i
   return buffer->text;
 }
 
-static void check_input(mismatches *m, const onward_value_info *want, const onward_tensor *got) {
+/* false: it cannot be looked at */
+static bool check_input(mismatches *m, const onward_value_info *want, const onward_tensor *got) {
   ow_text_buffer a, b;
+  char why[256];
+  if (want->kind != ONWARD_KIND_TENSOR || got->dtype == ONWARD_STRING) {
+    const char *const refusal = ow_value_refusal(want, got, why, sizeof why);
+    if (refusal)
+      mismatch(m, "input '%s': %s", want->name, refusal);
+    if (refusal || want->kind != ONWARD_KIND_TENSOR)
+      return !refusal;
+  }
   size_t bytes = 0;
   const bool rank_ok = got->rank >= 0 && got->rank <= ONWARD_MAX_RANK;
   bool ok = got->dtype == want->dtype && rank_ok && (want->rank < 0 || got->rank == want->rank);
@@ -167,6 +195,7 @@ static void check_input(mismatches *m, const onward_value_info *want, const onwa
     mismatch(m, "input '%s': data is NULL", want->name);
   else if (bytes && element && (uintptr_t)got->data % element)
     mismatch(m, "input '%s': data is not aligned to its element size", want->name);
+  return got->rank >= 0;
 }
 
 static bool within(const void *data, const void *memory, size_t bytes) {
@@ -179,18 +208,44 @@ static bool is_in_boxes(const ow_plan *plan, const void *data) {
     for (size_t o = 0; plan->nodes[n]->op->dynamic && o < plan->nodes[n]->output_count && !inside; o++) {
       const ow_value *const v = plan->nodes[n]->outputs[o];
       const ow_box *const box = v ? plan->boxes[v->index] : NULL;
-      inside = box && within(data, box->tensor.data, box->tensor.bytes);
+      inside = box && ow_box_holds(box, data);
     }
   return inside;
 }
 
-static bool is_session_memory(const onward_session *s, const void *data) {
+static bool is_session_bytes(const onward_session *s, const void *data) {
   bool inside =
       within(data, s->arena, s->arena_bytes) || within(data, s->copies, s->copies_bytes) || is_in_boxes(s->last, data);
   for (size_t p = 0; p < s->plan_count && !inside; p++)
     for (size_t k = 1; k < s->plans[p]->segment_count && !inside; k++)
       inside = within(data, s->plans[p]->segments[k].memory, s->plans[p]->segments[k].memory_bytes);
+  for (size_t i = 0; i < s->model->trusting->graph->input_count && !inside; i++)
+    inside = s->own[i] && ow_box_holds(s->own[i], data);
   return inside;
+}
+
+/* An array of bytes, or the tensors of a sequence. */
+static bool is_session_memory(const onward_session *s, const onward_tensor *t) {
+  if (t->rank != ONWARD_SEQUENCE_RANK)
+    return t->bytes && t->data && is_session_bytes(s, t->data);
+  bool inside = false;
+  for (int64_t i = 0; i < t->dims[0] && !inside; i++)
+    inside = is_session_memory(s, (const onward_tensor *)t->data + i);
+  return inside;
+}
+
+/* Sequences and optionals become boxes. */
+static onward_status take_lists(onward_session *s, onward_error *err) {
+  const ow_graph *const g = s->model->trusting->graph;
+  release_own(s);
+  for (size_t i = 0; i < g->input_count; i++) {
+    if (g->inputs[i]->type.kind == OW_VALUE_TENSOR)
+      continue;
+    if (!(s->own[i] = ow_value_box(&s->root->budget, &g->inputs[i]->type, &s->given[i]->tensor, err)))
+      return err ? err->status : ONWARD_MEMORY;
+    s->in[i] = s->own[i];
+  }
+  return ONWARD_OK;
 }
 
 static onward_status take_inputs(onward_session *s, const onward_named_tensor *inputs, size_t count,
@@ -226,18 +281,17 @@ static onward_status take_inputs(onward_session *s, const onward_named_tensor *i
       continue;
     }
     const onward_tensor *const t = &s->given[i]->tensor;
-    check_input(&m, &s->model->inputs[i], t);
-    if (t->bytes && t->data && is_session_memory(s, t->data))
+    if (check_input(&m, &s->model->inputs[i], t) && is_session_memory(s, t))
       mismatch(&m, "input '%s' is session memory of the last run, which this run writes to: copy it",
                s->model->inputs[i].name);
     s->borrowed[i] = (ow_box){.kind = OW_VALUE_TENSOR, .dtype = t->dtype, .tensor = *t};
     s->in[i] = &s->borrowed[i];
     s->shapes[i].name = s->model->inputs[i].name;
-    s->shapes[i].rank = t->rank;
+    s->shapes[i].rank = s->model->inputs[i].kind == ONWARD_KIND_TENSOR ? t->rank : -1;
     if (t->rank >= 0 && t->rank <= ONWARD_MAX_RANK)
       memcpy(s->shapes[i].dims, t->dims, sizeof t->dims);
   }
-  return m.text.length ? ow_fail(err, ONWARD_INPUT, "%s", m.text.text) : ONWARD_OK;
+  return m.text.length ? ow_fail(err, ONWARD_INPUT, "%s", m.text.text) : take_lists(s, err);
 }
 
 static onward_status take_outputs(onward_session *s, onward_named_tensor *outputs, size_t count, onward_error *err) {
@@ -324,6 +378,11 @@ static onward_status check_overlaps(const onward_session *s, const ow_plan *plan
   return ONWARD_OK;
 }
 
+static bool is_list(const ow_plan *plan, const ow_value *v) {
+  const ow_box *const box = plan->boxes[v->index];
+  return box && box->kind != OW_VALUE_TENSOR;
+}
+
 static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_named_tensor *outputs, size_t count,
                               onward_error *err) {
   size_t copied = 0;
@@ -331,6 +390,12 @@ static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_nam
     const ow_value *const v = output_value(s, plan, outputs[k].name);
     const onward_tensor *const t = &plan->tensors[v->index];
     size_t bytes;
+    if (is_list(plan, v)) {
+      if (outputs[k].tensor.data)
+        return ow_fail(err, ONWARD_INPUT, "output '%s' is %s, which is handed out as session memory only",
+                       outputs[k].name, ow_kind_name(plan->boxes[v->index]->kind));
+      continue;
+    }
     if (outputs[k].tensor.data && outputs[k].tensor.bytes < t->bytes)
       return ow_fail(err, ONWARD_INPUT, "output '%s' needs %zu bytes, its buffer has %zu", outputs[k].name, t->bytes,
                      outputs[k].tensor.bytes);
@@ -341,8 +406,14 @@ static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_nam
   }
   OW_TRY(reserve_copies(s, copied, err));
   copied = 0;
+  ow_arena_reset(&s->lists);
   for (size_t k = 0; k < count; k++) {
     const ow_value *const v = output_value(s, plan, outputs[k].name);
+    if (is_list(plan, v)) {
+      OW_TRY(ow_value_of_box(plan->boxes[v->index], &s->lists, s->texts, &outputs[k].tensor, err));
+      s->handed[output_index(s, outputs[k].name)] = outputs[k].tensor.data;
+      continue;
+    }
     onward_tensor t = plan->tensors[v->index];
     const void *const bytes = t.data;
     const bool callers = outputs[k].tensor.data != NULL;
@@ -354,6 +425,8 @@ static onward_status hand_out(onward_session *s, const ow_plan *plan, onward_nam
     }
     if (t.data != bytes && t.bytes)
       memcpy(t.data, bytes, t.bytes);
+    if (t.dtype == ONWARD_STRING)
+      OW_TRY(ow_value_keep_text(&t, s->texts, err));
     s->handed[output_index(s, outputs[k].name)] = callers ? NULL : t.data;
     outputs[k].tensor = t;
   }
@@ -528,6 +601,10 @@ onward_status onward_session_run(onward_session *s, const onward_named_tensor *i
   }
   const uint64_t limit = s->model->options.limits.deadline_ms;
   ow_stop_begin(&s->stop, o.deadline_ms && (!limit || o.deadline_ms < limit) ? o.deadline_ms : limit);
+  const ow_texts before = s->texts[1];
+  s->texts[1] = s->texts[0];
+  s->texts[0] = before;
+  ow_arena_reset(&s->texts[0].arena);
   onward_status status = take_options(s, &o, err);
   if (status == ONWARD_OK)
     status = run(s, inputs, input_count, outputs, output_count, err);

@@ -26,6 +26,9 @@ struct onward_session {
   ow_box_budget budget;                                       /* of the root */
   ow_box *borrowed;                                           /* by graph input: what a caller gave */
   ow_box **in;                                                /* by graph input */
+  ow_box **own;                                               /* by graph input: made for a run; NULL: borrowed */
+  ow_texts texts[2];                                          /* of the root: of this run, and of the one before */
+  ow_arena lists;                                             /* sequences that a run handed out */
   ow_plan *last; /* holds the boxes of the last run; in the list of plans */
   const ow_allocator *allocator;
   onward_session_options options;
@@ -63,6 +66,18 @@ onward_status ow_session_go(onward_session *session, ow_plan **plan, onward_erro
 
 /* dynamic.c: one node of control flow. */
 onward_status ow_dynamic_run(onward_session *session, ow_plan *plan, const ow_node *node, onward_error *err);
+
+/* container.c: sequences and optionals that a caller gives and gets */
+/* What is wrong with value as what info describes, in a sentence that goes on after "input 'x': "; NULL: nothing. */
+const char *ow_value_refusal(const onward_value_info *info, const onward_tensor *value, char *buffer, size_t size);
+/* A copy, as a box of that type; strings stay the caller's. */
+ow_box *ow_value_box(ow_box_budget *budget, const ow_type *type, const onward_tensor *value, onward_error *err);
+/* What box is for a caller; sequences in arena. */
+onward_status ow_value_of_box(const ow_box *box, ow_arena *arena, ow_texts *texts, onward_tensor *value,
+                              onward_error *err);
+/* Copies of strings that live as long as texts. */
+onward_status ow_value_keep_text(onward_tensor *tensor, ow_texts *texts, onward_error *err);
+bool ow_box_holds(const ow_box *box, const void *data);
 
 /* executor.c: run the steps of a segment in order. */
 onward_status ow_execute(onward_session *session, ow_segment *segment, onward_error *err);

@@ -22,10 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ow_arena_free(&arena);
     ow_wire_free(&wire);
   }
-  onward_tensor tensor = {0};
-  char *name = NULL;
-  if (ow_tensor_proto_parse(data, size, &ow_allocator_default, &tensor, &name, &err) == ONWARD_OK) {
-    ow_free(&ow_allocator_default, tensor.data);
+  for (onward_kind kind = ONWARD_KIND_TENSOR; kind <= ONWARD_KIND_OPTIONAL; kind++) {
+    onward_tensor value = {0};
+    char *name = NULL;
+    if (ow_value_proto_parse(data, size, kind, &ow_allocator_default, &value, &name, &err) != ONWARD_OK)
+      continue;
+    ow_free(&ow_allocator_default, value.data);
     ow_free(&ow_allocator_default, name);
   }
   return 0;

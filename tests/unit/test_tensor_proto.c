@@ -24,7 +24,7 @@ enum {
 
 static onward_status parse(pb bytes, onward_tensor *tensor, char **name, onward_error *err) {
   *err = (onward_error){0};
-  return ow_tensor_proto_parse(bytes.data, bytes.size, &ow_allocator_default, tensor, name, err);
+  return ow_value_proto_parse(bytes.data, bytes.size, ONWARD_KIND_TENSOR, &ow_allocator_default, tensor, name, err);
 }
 
 static void expect_fail(pb bytes, onward_status status, const char *wanted) {
@@ -271,7 +271,7 @@ static void test_no_memory(void **state) {
     onward_tensor tensor;
     char *name = NULL;
     onward_error err;
-    status = ow_tensor_proto_parse(p.data, p.size, &a, &tensor, &name, &err);
+    status = ow_value_proto_parse(p.data, p.size, ONWARD_KIND_TENSOR, &a, &tensor, &name, &err);
     if (status == ONWARD_OK) {
       assert_int_equal(f.live, 2);
       a.free(a.context, tensor.data);

@@ -92,10 +92,31 @@ static int report_missing(ow_work *work, const run_options *o, const onward_name
   return OW_EXIT_USAGE;
 }
 
+static void print_text(const onward_named_tensor *output, ow_scratch *scratch);
+
+/* A sequence's tensors, each on its lines; "nothing" for an optional without element. */
+static void print_list(const onward_tensor *t) {
+  ow_scratch scratch = {NULL};
+  if (t->rank == ONWARD_ABSENT_RANK)
+    printf("  nothing\n");
+  else
+    printf("  sequence of %lld\n", (long long)t->dims[0]);
+  for (int64_t i = 0; t->rank == ONWARD_SEQUENCE_RANK && i < t->dims[0]; i++) {
+    const char *const name = ow_scratch_text(&scratch, "    %lld", (long long)i);
+    const onward_named_tensor item = {name, ((const onward_tensor *)t->data)[i]};
+    print_text(&item, &scratch);
+  }
+  ow_scratch_free(&scratch);
+}
+
 static void print_text(const onward_named_tensor *output, ow_scratch *scratch) {
   const onward_tensor *const t = &output->tensor;
   char text[OW_ELEMENT_TEXT];
   ow_cmd_print_safe(output->name);
+  if (t->rank < 0) {
+    print_list(t);
+    return;
+  }
   printf("  %s [%s]", onward_dtype_name(t->dtype), ow_dims_text(scratch, t->rank, t->dims));
   const ow_tensor_stats stats = ow_tensor_measure(t);
   if (stats.known) {
@@ -127,7 +148,12 @@ static void add_json(ow_json *json, const onward_named_tensor *output) {
   ow_json_open(json, NULL, '{');
   ow_json_text(json, "name", output->name);
   ow_json_text(json, "dtype", onward_dtype_name(t->dtype));
-  ow_json_dims(json, "shape", t->rank, t->dims);
+  if (t->rank == ONWARD_SEQUENCE_RANK)
+    ow_json_count(json, "items", (uint64_t)t->dims[0]);
+  else if (t->rank == ONWARD_ABSENT_RANK)
+    ow_json_count(json, "items", 0);
+  else
+    ow_json_dims(json, "shape", t->rank, t->dims);
   if (stats.known) {
     ow_element_json(t->dtype, t->data, stats.min_at < 0 ? 0 : stats.min_at, text);
     ow_json_raw(json, "min", text);
@@ -165,6 +191,9 @@ static bool save_outputs(const char *folder, const onward_named_tensor *outputs,
   for (size_t i = 0; i < count; i++) {
     const onward_tensor *const t = &outputs[i].tensor;
     const char *const file = file_name(i, outputs[i].name, scratch);
+    if (t->rank < 0 || t->dtype == ONWARD_STRING)
+      return ow_cmd_fail(err, ONWARD_UNSUPPORTED, "--output-dir: output '%s' is %s, which .npy files do not hold",
+                         outputs[i].name, t->rank < 0 ? "no tensor" : "a tensor of strings");
     uint8_t *bytes = NULL;
     size_t size = 0;
     ow_npy_format(t, scratch, &bytes, &size);

@@ -40,6 +40,22 @@ static bool place(const side *s, const char *folder, const ow_numbered *file, co
                      (long long)file->number, s->count, s->kind);
 }
 
+/* What the file holds depends on the value it is for, which its number tells, or its name once it was read. */
+static bool read_file(const side *s, const ow_numbered *file, ow_scratch *scratch, onward_tensor *tensor,
+                      const char **name, onward_error *err) {
+  onward_kind kind = file->number < (int64_t)s->count ? s->infos[file->number].kind : ONWARD_KIND_TENSOR;
+  for (bool again = false;; again = true) {
+    size_t index;
+    if (!ow_pb_read(file->path, kind, scratch, tensor, name, err))
+      return false;
+    if (**name == '\0' || !find_name(s, *name, &index) || s->infos[index].kind == kind)
+      return true;
+    if (again)
+      return true;
+    kind = s->infos[index].kind;
+  }
+}
+
 static bool read_side(const side *s, const char *folder, ow_scratch *scratch, onward_error *err) {
   ow_numbered *files = NULL;
   size_t file_count = 0;
@@ -52,7 +68,7 @@ static bool read_side(const side *s, const char *folder, ow_scratch *scratch, on
     onward_tensor tensor = {.dtype = ONWARD_UNDEFINED};
     const char *name = "";
     size_t index = 0;
-    if (!ow_pb_read(files[f].path, scratch, &tensor, &name, err) ||
+    if (!read_file(s, &files[f], scratch, &tensor, &name, err) ||
         !place(s, folder, &files[f], name, &index, scratch, err))
       return false;
     if (filled[index])

@@ -46,7 +46,23 @@ static bool ends_with(const char *text, const char *end) {
   return n > m && strcmp(text + n - m, end) == 0;
 }
 
-bool ow_pb_read(const char *path, ow_scratch *scratch, onward_tensor *tensor, const char **name, onward_error *err) {
+/* Tensors as they are, sequences and strings deeper: into scratch. */
+static void copy_value(const onward_tensor *from, ow_scratch *scratch, onward_tensor *to) {
+  *to = *from;
+  to->data = from->bytes > 0 ? ow_scratch_take(scratch, from->bytes) : NULL;
+  if (from->bytes > 0)
+    memcpy(to->data, from->data, from->bytes);
+  if (from->rank == ONWARD_SEQUENCE_RANK) {
+    for (int64_t i = 0; i < from->dims[0]; i++)
+      copy_value((const onward_tensor *)from->data + i, scratch, (onward_tensor *)to->data + i);
+  } else if (from->dtype == ONWARD_STRING) {
+    for (size_t i = 0; i < from->bytes / sizeof(char *); i++)
+      ((const char **)to->data)[i] = ow_scratch_text(scratch, "%s", ((const char *const *)from->data)[i]);
+  }
+}
+
+bool ow_pb_read(const char *path, onward_kind kind, ow_scratch *scratch, onward_tensor *tensor, const char **name,
+                onward_error *err) {
   uint8_t *bytes = NULL;
   size_t size = 0;
   if (!ow_file_load(path, scratch, &bytes, &size, err))
@@ -54,21 +70,14 @@ bool ow_pb_read(const char *path, ow_scratch *scratch, onward_tensor *tensor, co
   onward_error inner = {ONWARD_OK, ""};
   onward_tensor parsed = {.dtype = ONWARD_UNDEFINED};
   char *own = NULL;
-  if (onward_tensor_parse(bytes, size, &parsed, &own, &inner) != ONWARD_OK)
+  if (onward_value_parse(bytes, size, kind, &parsed, &own, &inner) != ONWARD_OK)
     return ow_cmd_fail(err, inner.status, "%s: %s", path, inner.message);
-  bool ok = parsed.dtype != ONWARD_STRING ||
-            ow_cmd_fail(err, ONWARD_UNSUPPORTED, "%s: a tensor of strings; those are not supported", path);
-  if (ok) {
-    *tensor = parsed;
-    tensor->data = ow_scratch_take(scratch, parsed.bytes);
-    if (parsed.bytes > 0)
-      memcpy(tensor->data, parsed.data, parsed.bytes);
-    if (name != NULL)
-      *name = ow_scratch_text(scratch, "%s", own == NULL ? "" : own);
-  }
+  copy_value(&parsed, scratch, tensor);
+  if (name != NULL)
+    *name = ow_scratch_text(scratch, "%s", own == NULL ? "" : own);
   onward_free(parsed.data);
   onward_free(own);
-  return ok;
+  return true;
 }
 
 static bool read_made_up(const onward_value_info *info, const char *text, const char *dims_text, ow_scratch *scratch,
@@ -87,10 +96,13 @@ static bool read_made_up(const onward_value_info *info, const char *text, const 
 
 bool ow_input_read(const onward_value_info *info, const char *text, ow_scratch *scratch, onward_tensor *tensor,
                    onward_error *err) {
+  if (ends_with(text, ".pb"))
+    return ow_pb_read(text, info->kind, scratch, tensor, NULL, err);
+  if (info->kind != ONWARD_KIND_TENSOR)
+    return ow_cmd_fail(err, ONWARD_ARGUMENT, "--input %s=%s: a sequence or optional can only come from a file .pb",
+                       info->name, text);
   if (strncmp(text, "random:", 7) == 0 || strncmp(text, "ones:", 5) == 0)
     return read_made_up(info, text, strchr(text, ':') + 1, scratch, tensor, err);
-  if (ends_with(text, ".pb"))
-    return ow_pb_read(text, scratch, tensor, NULL, err);
   if (ends_with(text, ".npy") || ends_with(text, ".npz")) {
     uint8_t *bytes = NULL;
     size_t size = 0;

@@ -12,8 +12,9 @@ bool ow_input_read(const onward_value_info *info, const char *text, ow_scratch *
 /* A list as JSON, or a single value, with the given type. Ragged lists and numbers the type cannot hold are refused. */
 bool ow_list_parse(const char *text, onward_dtype dtype, ow_scratch *scratch, onward_tensor *tensor, onward_error *err);
 
-/* A TensorProto file; *name, when asked for, is its name ("" without). */
-bool ow_pb_read(const char *path, ow_scratch *scratch, onward_tensor *tensor, const char **name, onward_error *err);
+/* A file of a TensorProto, SequenceProto or OptionalProto; *name, when asked for, is its name ("" without). */
+bool ow_pb_read(const char *path, onward_kind kind, ow_scratch *scratch, onward_tensor *tensor, const char **name,
+                onward_error *err);
 
 /* Every element: the number for integers, floats and bools. */
 bool ow_input_fill(const onward_value_info *info, int32_t rank, const int64_t *dims, double integers, double floats,

@@ -42,7 +42,10 @@ bool ow_signature_split(const ow_signature *signature, const char *option, const
 }
 
 const char *ow_value_text(const onward_value_info *info, ow_scratch *scratch) {
-  const char *const type = onward_dtype_name(info->dtype);
+  static const char *const kinds[] = {"", "sequence of ", "optional ", "optional sequence of "};
+  const char *const type = ow_scratch_text(scratch, "%s%s", kinds[info->kind], onward_dtype_name(info->dtype));
+  if (info->kind != ONWARD_KIND_TENSOR)
+    return type;
   if (info->rank < 0)
     return ow_scratch_text(scratch, "%s [...]", type);
   const char *dims = "";

@@ -116,9 +116,22 @@ typedef struct onward_tensor {
   onward_dtype dtype;
   int32_t rank;
   int64_t dims[ONWARD_MAX_RANK];
-  void *data;   /* dense row-major; may be NULL when bytes is 0 */
+  void *data;   /* dense row-major; may be NULL when bytes is 0. Strings: const char *, NUL-terminated UTF-8 */
   size_t bytes; /* size of data */
 } onward_tensor;
+
+/* Sequences and optionals travel in the same struct. A sequence has rank ONWARD_SEQUENCE_RANK, dims[0] tensors, data is the array of
+ * them (onward_tensor) and bytes its size; dtype is that of its tensors. An optional is its element, or, without one, of
+ * rank ONWARD_ABSENT_RANK. */
+#define ONWARD_SEQUENCE_RANK (-1)
+#define ONWARD_ABSENT_RANK (-2)
+
+typedef enum onward_kind {
+  ONWARD_KIND_TENSOR = 0,
+  ONWARD_KIND_SEQUENCE = 1,
+  ONWARD_KIND_OPTIONAL = 2, /* of a tensor */
+  ONWARD_KIND_OPTIONAL_SEQUENCE = 3
+} onward_kind;
 
 /* "float32", "int64", ...; "?" for a value not in the list. Any thread.
  *     puts(onward_dtype_name(info.dtype)); */
@@ -142,6 +155,11 @@ ONWARD_API onward_status onward_tensor_bytes(onward_dtype dtype, int32_t rank, c
  * Errors: FORMAT, MODEL, UNSUPPORTED (external data), LIMIT, MEMORY, ARGUMENT. */
 ONWARD_API onward_status onward_tensor_parse(const void *bytes, size_t size, onward_tensor *tensor, char **name,
                                              onward_error *err);
+
+/* The same for a SequenceProto or OptionalProto, as kind says. A sequence and its tensors are one block: free value->data.
+ *     onward_value_parse(bytes, size, ONWARD_KIND_SEQUENCE, &sequence, NULL, &err); */
+ONWARD_API onward_status onward_value_parse(const void *bytes, size_t size, onward_kind kind, onward_tensor *value,
+                                            char **name, onward_error *err);
 
 /* Free memory the library handed over. NULL is fine. */
 ONWARD_API void onward_free(void *memory);
@@ -238,6 +256,7 @@ typedef struct onward_value_info {
   int32_t rank;
   int64_t dims[ONWARD_MAX_RANK];
   const char *dim_names[ONWARD_MAX_RANK];
+  onward_kind kind; /* dtype is that of the tensors in it; rank is -1 unless it is a tensor */
 } onward_value_info;
 
 /* How many inputs a run wants and outputs it gives; 0 for NULL. Any thread, as all getters of a model. */
