@@ -101,6 +101,10 @@ ow_box *ow_box_as(ow_box_budget *budget, ow_box *box, ow_value_kind kind, onward
 }
 
 char *ow_texts_room(ow_texts *texts, size_t length, onward_error *err) {
+  if (!texts) {
+    (void)ow_fail(err, ONWARD_INTERNAL, "nowhere to keep text");
+    return NULL;
+  }
   if (texts->limit && (length >= texts->limit || texts->arena.used_bytes >= texts->limit - length)) {
     (void)ow_fail(err, ONWARD_LIMIT, "text above the limit total_bytes of %llu (--limit total_bytes=N)",
                   (unsigned long long)texts->limit);

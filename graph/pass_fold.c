@@ -36,6 +36,9 @@ static bool is_foldable(const ow_node *node) {
   for (size_t i = 0; i < node->input_count; i++)
     if (node->inputs[i] && (!node->inputs[i]->constant || node->inputs[i]->constant->dtype == ONWARD_STRING))
       return false;
+  for (size_t o = 0; o < node->output_count; o++)
+    if (node->outputs[o] && node->outputs[o]->type.dtype == ONWARD_STRING)
+      return false; /* what is made lives as long as a run */
   return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "ops/cpu/fast.h"
 #include "ops/op_help.h"
+#include "ops/text_ops.h"
 
 #define TYPES_CAST \
   (OW_TYPES_NUMERIC | OW_TYPES_FLOAT8 | OW_BIT(ONWARD_FLOAT8E8M0) | OW_BIT(ONWARD_BOOL) | OW_TYPES_BELOW_BYTE)
@@ -22,6 +23,9 @@ static bool elem_cast(const ow_infer *c, const ow_dim *in, ow_dim *out) {
   return ow_dim_is_const(in[0]) || ow_dtype(c->out[0].dtype)->bits >= 32;
 }
 
+/* What has a form as text. */
+#define TYPES_TEXT (OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL) | OW_BIT(ONWARD_STRING))
+
 static onward_status infer_to(ow_infer *c, onward_dtype to) {
   const char *mode = ow_node_string(c->node, "round_mode", "up");
   if (strcmp(mode, "up") != 0 && strcmp(mode, "down") != 0 && strcmp(mode, "nearest") != 0)
@@ -31,6 +35,8 @@ static onward_status infer_to(ow_infer *c, onward_dtype to) {
   const onward_dtype from = c->in[0].dtype;
   const onward_dtype pair[2] = {from, to};
   for (int i = 0; i < 2; i++) {
+    if (pair[i] == ONWARD_STRING && TYPES_TEXT & OW_BIT(pair[1 - i]))
+      continue;
     if (ow_dtype(pair[i])->kind == OW_KIND_NONE)
       return ow_infer_fail(c, ONWARD_MODEL, "%d is no element type", (int)pair[i]);
     if (!(TYPES_CAST & OW_BIT(pair[i])))
@@ -63,12 +69,13 @@ static onward_status infer_cast_by_name(ow_infer *c) {
   } names[] = {{"FLOAT", ONWARD_FLOAT32},  {"UINT8", ONWARD_UINT8},   {"INT8", ONWARD_INT8},
                {"UINT16", ONWARD_UINT16},  {"INT16", ONWARD_INT16},   {"INT32", ONWARD_INT32},
                {"INT64", ONWARD_INT64},    {"BOOL", ONWARD_BOOL},     {"FLOAT16", ONWARD_FLOAT16},
-               {"DOUBLE", ONWARD_FLOAT64}, {"UINT32", ONWARD_UINT32}, {"UINT64", ONWARD_UINT64}};
+               {"DOUBLE", ONWARD_FLOAT64}, {"UINT32", ONWARD_UINT32}, {"UINT64", ONWARD_UINT64},
+               {"STRING", ONWARD_STRING}};
   const char *to = ow_node_string(c->node, "to", "");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(names[i].name, to) == 0)
       return infer_to(c, names[i].dtype);
-  return ow_infer_fail(c, ONWARD_MODEL, "attribute 'to': '%s' is no numeric element type", to);
+  return ow_infer_fail(c, ONWARD_MODEL, "attribute 'to': '%s' is no element type", to);
 }
 
 static onward_status infer_cast_like(ow_infer *c) { return infer_to(c, c->in[1].dtype); }
@@ -78,7 +85,7 @@ static onward_status infer_bit_cast(ow_infer *c) {
   const int64_t to = ow_node_int(c->node, "to", 0);
   if (to <= 0 || to > ONWARD_INT2 || to == ONWARD_STRING)
     return ow_infer_fail(c, ONWARD_MODEL, "attribute 'to': %" PRId64 " is no element type that has bits", to);
-  OW_TRY(ow_infer_types(c, 0, OW_TYPES_VIEWABLE));
+  OW_TRY(ow_infer_types(c, 0, OW_TYPES_VIEWABLE & ~OW_BIT(ONWARD_STRING)));
   const ow_dtype_info *const from = ow_dtype(c->in[0].dtype), *const target = ow_dtype((onward_dtype)to);
   if (from->bits != target->bits)
     return ow_infer_fail(c, ONWARD_MODEL, "%s and %s are of %d and %d bits", from->name, target->name, from->bits,
@@ -208,6 +215,8 @@ static onward_status run_cast(const ow_args *a, void *state, onward_error *err) 
   const onward_tensor *in = a->in[0], *out = a->out[0];
   if (in->dtype == out->dtype)
     return run_bit_cast(a, state, err);
+  if (in->dtype == ONWARD_STRING || out->dtype == ONWARD_STRING)
+    return ow_cast_text(a, err);
   cast_job j = {in, out, ow_node_int(a->node, "saturate", 1) != 0, rounding_of(a->node)};
   const bool below = ow_dtype(in->dtype)->bits < 8 || ow_dtype(out->dtype)->bits < 8;
   /* Bytes that hold several elements may not be split between threads, and an input may be of fewer bits than its output. */

@@ -27,7 +27,7 @@ typedef const char *text; /* an element of type string */
       [ONWARD_FLOAT64] = op##_double,  [ONWARD_BOOL] = op##_uint8_t,   __VA_ARGS__};
 /* clang-format on */
 
-COMPARE_ROW(equal, text, strcmp(x, y) == 0)
+COMPARE_ROW(equal, text, strcmp(x ? x : "", y ? y : "") == 0)
 COMPARE(equal, x == y, [ONWARD_STRING] = equal_text)
 COMPARE(less, x < y, )
 COMPARE(less_equal, x <= y, )

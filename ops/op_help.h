@@ -11,10 +11,10 @@
    OW_BIT(ONWARD_FLOAT8E5M2FNUZ))
 #define OW_TYPES_BELOW_BYTE \
   (OW_BIT(ONWARD_UINT4) | OW_BIT(ONWARD_INT4) | OW_BIT(ONWARD_UINT2) | OW_BIT(ONWARD_INT2) | OW_BIT(ONWARD_FLOAT4E2M1))
-/* Everything whose elements are whole bytes and no strings: what data movement takes. */
+/* Everything whose elements are whole bytes: what data movement takes. Zeroed memory is a tensor of empty strings (ow_text_at). */
 #define OW_TYPES_MOVABLE                                                                                             \
   (OW_TYPES_NUMERIC | OW_TYPES_FLOAT8 | OW_BIT(ONWARD_FLOAT8E8M0) | OW_BIT(ONWARD_BOOL) | OW_BIT(ONWARD_COMPLEX64) | \
-   OW_BIT(ONWARD_COMPLEX128))
+   OW_BIT(ONWARD_COMPLEX128) | OW_BIT(ONWARD_STRING))
 /* What may change its shape without moving. */
 #define OW_TYPES_VIEWABLE (OW_TYPES_MOVABLE | OW_TYPES_BELOW_BYTE)
 #define OW_TYPES_INDEX (OW_BIT(ONWARD_INT32) | OW_BIT(ONWARD_INT64))

@@ -152,7 +152,7 @@ static onward_status resize_infer_slots(ow_infer *c, const resize_slots *slots) 
   if (!modes[known] || !resize_find_mode(c->node, &mode))
     return ow_infer_fail(c, ONWARD_MODEL, "mode '%s', '%s' is not known", ow_node_string(c->node, "mode", ""),
                          coordinates);
-  OW_TRY(ow_infer_types(c, 0, mode == RESIZE_NEAREST ? OW_TYPES_MOVABLE : OW_TYPES_NUMERIC));
+  OW_TRY(ow_infer_types(c, 0, mode == RESIZE_NEAREST ? OW_TYPES_MOVABLE & ~OW_BIT(ONWARD_STRING) : OW_TYPES_NUMERIC));
   if (slots->roi != RESIZE_NONE)
     OW_TRY(ow_infer_types(c, slots->roi, OW_TYPES_FLOAT));
   OW_TRY(ow_infer_types(c, slots->scales, OW_BIT(ONWARD_FLOAT32)));

@@ -24,6 +24,8 @@ static onward_status common(ow_infer *c, uint32_t index_types) {
     return ow_infer_fail(c, ONWARD_MODEL, "the updates are %s, the data %s", onward_dtype_name(c->in[2].dtype),
                          onward_dtype_name(c->in[0].dtype));
   const reduction how = reduction_of(c->node);
+  if (how != REPLACE && how != UNKNOWN)
+    OW_TRY(ow_infer_types(c, 0, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL)));
   if (how == UNKNOWN || ((how == MAX || how == MIN) && c->node->version < 18))
     return ow_infer_fail(c, ONWARD_MODEL, "attribute 'reduction': '%s' is not known",
                          ow_node_string(c->node, "reduction", ""));

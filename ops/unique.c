@@ -32,8 +32,10 @@ static void items_of(const onward_tensor *in, const ow_attr *axis_attr, items *i
   it->part_stride = it->count * it->inner;
 }
 
-/* NaN comes last and equals NaN. */
+/* NaN comes last and equals NaN; strings are in the order of their bytes. */
 static int compare_elements(onward_dtype dtype, const void *data, int64_t a, int64_t b) {
+  if (dtype == ONWARD_STRING)
+    return strcmp(ow_text_at(data, a), ow_text_at(data, b));
   if (ow_is_float(dtype)) {
     const double x = ow_get_f64(dtype, data, a), y = ow_get_f64(dtype, data, b);
     if (isnan(x) || isnan(y))
@@ -123,7 +125,7 @@ static bool is_contrib(const ow_node *node) { return strcmp(node->domain, "com.m
 static bool is_sorted(const ow_node *node) { return !is_contrib(node) && ow_node_int(node, "sorted", 1) != 0; }
 
 static onward_status infer_unique(ow_infer *c) {
-  OW_TRY(ow_infer_types(c, 0, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL)));
+  OW_TRY(ow_infer_types(c, 0, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL) | OW_BIT(ONWARD_STRING)));
   const ow_attr *axis_attr = ow_node_attr(c->node, "axis");
   const ow_shape *in = &c->in[0].shape;
   int32_t axis = 0;
