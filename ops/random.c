@@ -1,6 +1,6 @@
 /* Random numbers: Bernoulli, RandomNormal, RandomUniform and their Like forms, Multinomial. Which generator is used, the
- * specification leaves open; here it is one that gives the same numbers for the same seed, shape and place in the graph everywhere.
- * Without a seed a node's is its place, so that a run can be repeated too. */
+ * specification leaves open. Here a seed gives the same numbers in every run; without one they go on from run to run and from round to
+ * round of a loop, and begin anew, by the node's place, with a session. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -8,9 +8,9 @@
 
 /* ---- the generator --------------------------------------------------------------------------------------------------------------- */
 
-ow_random ow_random_begin(const ow_node *node) {
+ow_random ow_random_begin(const ow_node *node, ow_random_state *runs) {
   const ow_attr *const seed = ow_node_attr(node, "seed");
-  uint64_t state = node->index;
+  uint64_t state = (uint64_t)node->index << 33 | (runs->count++ & UINT32_MAX) << 1;
   if (seed && seed->kind == OW_ATTR_FLOAT) {
     uint32_t bits;
     memcpy(&bits, &seed->f, sizeof bits);
@@ -50,7 +50,7 @@ static onward_status made_type(ow_infer *c, onward_dtype otherwise, uint32_t typ
 }
 
 static onward_status infer_shaped(ow_infer *c) {
-  onward_dtype dtype;
+  onward_dtype dtype = ONWARD_UNDEFINED;
   OW_TRY(made_type(c, ONWARD_FLOAT32, TYPES_MADE, &dtype));
   size_t count;
   const int64_t *const shape = ow_node_ints(c->node, "shape", &count);
@@ -63,20 +63,20 @@ static onward_status infer_shaped(ow_infer *c) {
 }
 
 static onward_status infer_like(ow_infer *c) {
-  onward_dtype dtype;
+  onward_dtype dtype = ONWARD_UNDEFINED;
   OW_TRY(made_type(c, c->in[0].dtype, TYPES_MADE, &dtype));
   return ow_infer_same_shape(c, 0, 0, dtype);
 }
 
 static onward_status infer_bernoulli(ow_infer *c) {
-  onward_dtype dtype;
+  onward_dtype dtype = ONWARD_UNDEFINED;
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
   OW_TRY(made_type(c, c->in[0].dtype, OW_TYPES_NUMERIC | OW_BIT(ONWARD_BOOL), &dtype));
   return ow_infer_same_shape(c, 0, 0, dtype);
 }
 
 static onward_status infer_multinomial(ow_infer *c) {
-  onward_dtype dtype;
+  onward_dtype dtype = ONWARD_UNDEFINED;
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
   OW_TRY(made_type(c, ONWARD_INT32, OW_TYPES_INDEX, &dtype));
   OW_TRY(ow_infer_rank(c, 0, 2, 2));
@@ -88,9 +88,9 @@ static onward_status infer_multinomial(ow_infer *c) {
 /* ---- kernels ---------------------------------------------------------------------------------------------------------------------- */
 
 static onward_status run_normal(const ow_args *a, void *state, onward_error *err) {
-  (void)state, (void)err;
+  (void)err;
   const double mean = (double)ow_node_float(a->node, "mean", 0), scale = (double)ow_node_float(a->node, "scale", 1);
-  ow_random r = ow_random_begin(a->node);
+  ow_random r = ow_random_begin(a->node, state);
   const int64_t count = ow_count(a->out[0]);
   for (int64_t i = 0; i < count; i++)
     ow_set_f64(a->out[0]->dtype, a->out[0]->data, i, mean + scale * normal(&r));
@@ -98,9 +98,9 @@ static onward_status run_normal(const ow_args *a, void *state, onward_error *err
 }
 
 static onward_status run_uniform(const ow_args *a, void *state, onward_error *err) {
-  (void)state, (void)err;
+  (void)err;
   const double low = (double)ow_node_float(a->node, "low", 0), high = (double)ow_node_float(a->node, "high", 1);
-  ow_random r = ow_random_begin(a->node);
+  ow_random r = ow_random_begin(a->node, state);
   const int64_t count = ow_count(a->out[0]);
   for (int64_t i = 0; i < count; i++)
     ow_set_f64(a->out[0]->dtype, a->out[0]->data, i, low + (high - low) * ow_random_uniform(&r));
@@ -108,7 +108,6 @@ static onward_status run_uniform(const ow_args *a, void *state, onward_error *er
 }
 
 static onward_status run_bernoulli(const ow_args *a, void *state, onward_error *err) {
-  (void)state;
   const onward_tensor *const in = a->in[0], *const out = a->out[0];
   const int64_t count = ow_count(in);
   for (int64_t i = 0; i < count; i++) {
@@ -117,7 +116,7 @@ static onward_status run_bernoulli(const ow_args *a, void *state, onward_error *
       return ow_fail(err, ONWARD_DATA, "input 0 '%s': a probability of %g at element %" PRId64,
                      a->node->inputs[0] ? a->node->inputs[0]->name : "", p, i);
   }
-  ow_random r = ow_random_begin(a->node);
+  ow_random r = ow_random_begin(a->node, state);
   for (int64_t i = 0; i < count; i++)
     ow_set_f64(out->dtype, out->data, i, ow_random_uniform(&r) < ow_get_f64(in->dtype, in->data, i) ? 1 : 0);
   return ONWARD_OK;
@@ -140,10 +139,9 @@ static int64_t draw(ow_random *r, const onward_tensor *in, int64_t row, int64_t 
 }
 
 static onward_status run_multinomial(const ow_args *a, void *state, onward_error *err) {
-  (void)state;
   const onward_tensor *const in = a->in[0], *const out = a->out[0];
   const int64_t rows = in->dims[0], classes = in->dims[1], samples = out->dims[1];
-  ow_random r = ow_random_begin(a->node);
+  ow_random r = ow_random_begin(a->node, state);
   for (int64_t row = 0; row < rows && samples > 0; row++) {
     double most = -(double)INFINITY, sum = 0;
     for (int64_t k = 0; k < classes; k++)
@@ -161,19 +159,20 @@ static onward_status run_multinomial(const ow_args *a, void *state, onward_error
 
 /* ---- rows -------------------------------------------------------------------------------------------------------------------------- */
 
-#define KERNEL(id)                                                                         \
-  static const ow_kernel id##_reference = {.name = #id "_reference", .run = run_##id};     \
+#define KERNEL(id)                                                                       \
+  static const ow_kernel id##_reference = {                                              \
+      .name = #id "_reference", .state_size = sizeof(ow_random_state), .run = run_##id}; \
   static const ow_kernel *const id##_kernels[] = {&id##_reference, NULL};
 KERNEL(normal)
 KERNEL(uniform)
 KERNEL(bernoulli)
 KERNEL(multinomial)
 
-static const ow_attr_spec normal_attrs[] = {{"dtype", OW_ATTR_INT, false},  {"mean", OW_ATTR_FLOAT, false},
+static const ow_attr_spec normal_attrs[] = {{"dtype", OW_ATTR_INT, false},   {"mean", OW_ATTR_FLOAT, false},
                                             {"scale", OW_ATTR_FLOAT, false}, {"seed", OW_ATTR_FLOAT, false},
-                                            {"shape", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
-static const ow_attr_spec uniform_attrs[] = {{"dtype", OW_ATTR_INT, false}, {"high", OW_ATTR_FLOAT, false},
-                                             {"low", OW_ATTR_FLOAT, false}, {"seed", OW_ATTR_FLOAT, false},
+                                            {"shape", OW_ATTR_INTS, false},  {NULL, OW_ATTR_NONE, false}};
+static const ow_attr_spec uniform_attrs[] = {{"dtype", OW_ATTR_INT, false},  {"high", OW_ATTR_FLOAT, false},
+                                             {"low", OW_ATTR_FLOAT, false},  {"seed", OW_ATTR_FLOAT, false},
                                              {"shape", OW_ATTR_INTS, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_attr_spec bernoulli_attrs[] = {
     {"dtype", OW_ATTR_INT, false}, {"seed", OW_ATTR_FLOAT, false}, {NULL, OW_ATTR_NONE, false}};
@@ -182,10 +181,10 @@ static const ow_attr_spec multinomial_attrs[] = {{"dtype", OW_ATTR_INT, false},
                                                  {"seed", OW_ATTR_FLOAT, false},
                                                  {NULL, OW_ATTR_NONE, false}};
 
-#define ROW(op, from, inputs, spec, infer_fn, list)                                                                   \
-  {                                                                                                                   \
-    .domain = "", .name = op, .since = from, .min_inputs = inputs, .max_inputs = inputs, .min_outputs = 1,            \
-    .max_outputs = 1, .attrs = spec, .flags = OW_OP_NONDETERMINISTIC, .infer = infer_fn, .kernels = list              \
+#define ROW(op, from, inputs, spec, infer_fn, list)                                                        \
+  {                                                                                                        \
+    .domain = "", .name = op, .since = from, .min_inputs = inputs, .max_inputs = inputs, .min_outputs = 1, \
+    .max_outputs = 1, .attrs = spec, .flags = OW_OP_NONDETERMINISTIC, .infer = infer_fn, .kernels = list   \
   }
 
 const ow_op ow_ops_random[] = {

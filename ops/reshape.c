@@ -1,7 +1,7 @@
 /* Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout: the same bytes under another shape. */
 #include <inttypes.h>
 
-#include "ops/op_help.h"
+#include "ops/random.h"
 
 /* ---- inference ----------------------------------------------------------------------------------------------------------- */
 
@@ -213,7 +213,6 @@ static onward_status infer_unsqueeze(ow_infer *c) {
   return keep_elems(c);
 }
 
-/* Training is out of scope; a ratio of 0 drops nothing there either. */
 static onward_status infer_dropout(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 0, OW_TYPES_FLOAT));
   OW_TRY(ow_infer_types(c, 1, OW_TYPES_FLOAT));
@@ -234,12 +233,30 @@ static onward_status run_view(const ow_args *a, void *state, onward_error *err) 
   return ONWARD_OK;
 }
 
-static onward_status run_dropout(const ow_args *a, void *state, onward_error *err) {
-  if (a->in_count > 2 && a->in[2] && ow_count(a->in[2]) == 1 && ow_get_i64(ONWARD_BOOL, a->in[2]->data, 0)) {
-    const bool none = a->in[1] && ow_count(a->in[1]) == 1 && ow_get_f64(a->in[1]->dtype, a->in[1]->data, 0) <= 0;
-    if (!none)
-      return ow_node_fail(a->node, err, ONWARD_UNSUPPORTED, "training_mode is true");
+/* What is dropped is zero, what stays grows by as much as fails on average. */
+static onward_status drop(const ow_args *a, double ratio, void *state, onward_error *err) {
+  const onward_tensor *const in = a->in[0], *const out = a->out[0], *const mask = a->out_count > 1 ? a->out[1] : NULL;
+  if (!(ratio >= 0 && ratio < 1))
+    return ow_fail(err, ONWARD_DATA, "the ratio is %g, want [0,1)", ratio);
+  ow_random r = ow_random_begin(a->node, state);
+  const int64_t n = ow_count(in);
+  for (int64_t i = 0; i < n; i++) {
+    const bool stays = ow_random_uniform(&r) >= ratio;
+    if (out)
+      ow_set_f64(out->dtype, out->data, i, stays ? ow_get_f64(in->dtype, in->data, i) / (1 - ratio) : 0);
+    if (mask)
+      ow_set_f64(mask->dtype, mask->data, i, stays);
   }
+  return ONWARD_OK;
+}
+
+static onward_status run_dropout(const ow_args *a, void *state, onward_error *err) {
+  const bool training =
+      a->in_count > 2 && a->in[2] && ow_count(a->in[2]) == 1 && ow_get_i64(ONWARD_BOOL, a->in[2]->data, 0);
+  const bool given = a->in_count > 1 && a->in[1] && ow_count(a->in[1]) == 1;
+  const double ratio = given ? ow_get_f64(a->in[1]->dtype, a->in[1]->data, 0) : 0.5;
+  if (training && !(ratio <= 0 && ratio >= 0))
+    return drop(a, ratio, state, err);
   const onward_tensor *mask = a->out_count > 1 ? a->out[1] : NULL;
   if (mask) {
     const int64_t n = ow_count(mask);
@@ -251,7 +268,7 @@ static onward_status run_dropout(const ow_args *a, void *state, onward_error *er
 
 static const ow_kernel view_reference = {.name = "view_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_view};
 static const ow_kernel dropout_reference = {
-    .name = "dropout_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_dropout};
+    .name = "dropout_reference", .state_size = sizeof(ow_random_state), .run = run_dropout};
 static const ow_kernel *const view_kernels[] = {&view_reference, NULL};
 static const ow_kernel *const dropout_kernels[] = {&dropout_reference, NULL};
 
@@ -311,6 +328,16 @@ const ow_op ow_ops_reshape[] = {
      .kernels = view_kernels},
     ROW("Dropout", 1, 6, 1, 1, 2, dropout_1_attrs, infer_dropout, dropout_kernels),
     ROW("Dropout", 7, 11, 1, 1, 2, ratio_attrs, infer_dropout, dropout_kernels),
-    ROW("Dropout", 12, 0, 1, 3, 2, seed_attrs, infer_dropout, dropout_kernels),
+    {.domain = "",
+     .name = "Dropout",
+     .since = 12,
+     .min_inputs = 1,
+     .max_inputs = 3,
+     .min_outputs = 1,
+     .max_outputs = 2,
+     .attrs = seed_attrs,
+     .flags = OW_OP_NONDETERMINISTIC, /* and no view: in training it changes what it is given */
+     .infer = infer_dropout,
+     .kernels = dropout_kernels},
     {.name = NULL},
 };
