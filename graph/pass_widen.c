@@ -112,8 +112,9 @@ static bool stays(const ow_node *node) {
     if (node->inputs[i] && node->inputs[i]->type.kind != OW_VALUE_TENSOR)
       return true;
   for (size_t o = 0; o < node->output_count; o++)
-    if (node->outputs[o] && node->outputs[o]->type.kind != OW_VALUE_TENSOR)
-      return true;
+    if (node->outputs[o] &&
+        (node->outputs[o]->type.kind != OW_VALUE_TENSOR || node->outputs[o]->type.dtype == ONWARD_STRING))
+      return true; /* a text shows what 16 bits hold */
   return false;
 }
 

@@ -313,7 +313,7 @@ static onward_status take_outputs(onward_session *s, onward_named_tensor *output
     const onward_tensor *const t = &outputs[k].tensor;
     if (t->data == s->handed[o])
       outputs[k].tensor.data = NULL; /* the same array as in the last run: session memory is wanted again */
-    else if (is_session_memory(s, t->data))
+    else if (is_session_bytes(s, t->data))
       return ow_fail(err, ONWARD_INPUT,
                      "output '%s': its buffer is session memory of the last run; want one of your own, or NULL",
                      outputs[k].name);
