@@ -72,8 +72,15 @@ static onward_status dec_infer(ow_infer *c) {
   } else {
     OW_TRY(ow_infer_types(c, DEC_MASK, OW_BIT(ONWARD_INT32)));
     OW_TRY(ow_infer_rank(c, DEC_MASK, 2, 2));
+    if (ow_infer_has(c, DEC_MASK) && ow_infer_ranked(c, DEC_MASK))
+      OW_TRY(ow_infer_equal(c, c->in[DEC_MASK].shape.dims[0], q->dims[0], "the batch of input and mask"));
+    const ow_shape *added = &c->in[DEC_ADDED].shape;
     OW_TRY(ow_infer_types(c, DEC_ADDED, OW_BIT(dtype)));
     OW_TRY(ow_infer_rank(c, DEC_ADDED, 4, 4));
+    const ow_dim want[3] = {q->dims[0], n, one};
+    for (int32_t d = 0; d < 3 && ow_infer_has(c, DEC_ADDED) && added->rank == 4; d++)
+      if (d == 2 || !ow_dim_is(added->dims[d], 1))
+        OW_TRY(ow_infer_equal(c, added->dims[d], want[d], "a dim of the attention bias"));
   }
   const ow_dim width = ow_dim_mul(c->dims, n, ow_dim_add(c->dims, ow_dim_add(c->dims, size, size), v_size));
   OW_TRY(ow_want_vector(c, DEC_BIAS, width, "length of the bias"));

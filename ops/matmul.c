@@ -282,7 +282,7 @@ static const ow_kernel fused_matmul_reference = {.name = "fused_matmul_reference
                                                  .flags = OW_KERNEL_UNALIGNED,
                                                  .prepare = fused_matmul_prepare,
                                                  .run = fused_matmul_run};
-static const ow_kernel *const fused_matmul_kernels[] = {&fused_matmul_reference, NULL};
+static const ow_kernel *const fused_matmul_kernels[] = {OW_FAST_FUSED_MATMUL & fused_matmul_reference, NULL};
 static const ow_kernel *const gemm_kernels[] = {OW_FAST_GEMM & gemm_reference, NULL};
 
 static const ow_attr_spec fused_matmul_attrs[] = {

@@ -56,6 +56,9 @@ static onward_status moe_infer_layer(ow_infer *c, int layer, ow_dim experts, ow_
     return ow_infer_fail(c, ONWARD_MODEL, "input %zu, scales of weights, is left out", s.scale);
   OW_TRY(ow_infer_types(c, s.scale, OW_TYPES_FLOAT));
   OW_TRY(ow_infer_types(c, s.zero, OW_BIT(ONWARD_UINT8)));
+  if (block && ow_dim_is_const(columns) && columns.k % block != 0)
+    return ow_infer_fail(c, ONWARD_MODEL, "rows of %lld weights do not divide into blocks of %lld",
+                         (long long)columns.k, (long long)block);
   const int32_t rank = block ? 3 : 2;
   const ow_dim blocks = block ? ow_dim_floordiv(c->dims, columns, ow_dim_const(block)) : ow_dim_const(1);
   const ow_dim scales[3] = {experts, rows, blocks};

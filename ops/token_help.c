@@ -24,7 +24,7 @@ static onward_status ngram_run(const ow_args *a, void *state, onward_error *err)
   if (out->bytes > 0 && out->data != scores->data)
     memcpy(out->data, scores->data, out->bytes);
   for (int64_t b = 0; b < ids->dims[0]; b++)
-    for (int64_t i = 0; i + n <= length; i++) {
+    for (int64_t i = 0; i <= length - n; i++) {
       bool same = true;
       for (int64_t k = 0; k < n - 1 && same; k++)
         same = ow_index_at(ids, b * length + i + k) == ow_index_at(ids, b * length + length - n + 1 + k);
@@ -64,7 +64,8 @@ static onward_status unfold_run(const ow_args *a, void *state, onward_error *err
   ow_strides(x->rank, x->dims, from);
   ow_strides(y->rank, y->dims, to);
   from[x->rank] = from[axis];
-  from[axis] *= ow_node_int(a->node, "step", 1);
+  from[axis] *=
+      y->dims[axis] > 1 ? ow_node_int(a->node, "step", 1) : 0; /* a step may be any number when there is one window */
   if (ow_count(y) > 0)
     ow_copy_strided(y->data, to, x->data, from, y->rank, y->dims, ow_dtype_size(x->dtype), a->threads);
   return ONWARD_OK;

@@ -27,6 +27,7 @@ OW_FAST_DECLARE(ow_rmsnorm);
 OW_FAST_DECLARE(ow_skipnorm);
 OW_FAST_DECLARE(ow_matmul);
 OW_FAST_DECLARE(ow_gemm);
+OW_FAST_DECLARE(ow_fused_matmul);
 OW_FAST_DECLARE(ow_linear);
 OW_FAST_DECLARE(ow_attention);
 OW_FAST_DECLARE(ow_conv);
@@ -48,6 +49,7 @@ OW_FAST_DECLARE(ow_qgemm);
 #define OW_FAST_SKIPNORM OW_FAST_LEVELS(ow_skipnorm)
 #define OW_FAST_MATMUL OW_FAST_LEVELS(ow_matmul)
 #define OW_FAST_GEMM OW_FAST_LEVELS(ow_gemm)
+#define OW_FAST_FUSED_MATMUL OW_FAST_LEVELS(ow_fused_matmul)
 /* oneDNN's Linear is as fast as ours of its level, but needs primitives and memory objects: it comes where there is no level of ours. */
 #if ONWARD_WITH_DNNL && ONWARD_X86
 extern const ow_kernel ow_linear_dnnl;

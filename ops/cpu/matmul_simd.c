@@ -162,16 +162,11 @@ static onward_status matmul_pack(const ow_args *a, size_t slot, ow_packed *out, 
   return pack_matrix(a, k, n, n, 1, out, err);
 }
 
-static onward_status matmul_prepare(const ow_args *args, void *state, size_t *workspace, onward_error *err) {
-  product *const p = state;
+/* m, n, k and the strides of one matrix are set: the batch, or all of it as rows where `joined`. */
+static void set_batch(const ow_args *args, product *p, bool joined) {
   const onward_tensor *const a = args->in[0], *const b = args->in[1], *const c = args->out[0];
-  *p = (product){.m = a->rank > 1 ? a->dims[a->rank - 2] : 1};
-  p->k = a->dims[a->rank - 1];
-  p->n = b->rank > 1 ? b->dims[b->rank - 1] : 1;
-  p->a_row = p->k;
-  p->b_row = p->n;
-  p->a_col = p->b_col = p->batches = 1;
-  if (b_alone(b) && a->rank > 1) {
+  p->batches = 1;
+  if (joined) {
     p->m = ow_dims_product(a->dims, 0, a->rank - 1);
   } else {
     const int32_t a_rank = a->rank > 2 ? a->rank - 2 : 0, b_rank = b->rank > 2 ? b->rank - 2 : 0;
@@ -186,6 +181,18 @@ static onward_status matmul_prepare(const ow_args *args, void *state, size_t *wo
     }
     p->batches = ow_dims_product(p->batch, 0, p->batch_rank);
   }
+}
+
+static onward_status matmul_prepare(const ow_args *args, void *state, size_t *workspace, onward_error *err) {
+  product *const p = state;
+  const onward_tensor *const a = args->in[0], *const b = args->in[1];
+  *p = (product){.m = a->rank > 1 ? a->dims[a->rank - 2] : 1};
+  p->k = a->dims[a->rank - 1];
+  p->n = b->rank > 1 ? b->dims[b->rank - 1] : 1;
+  p->a_row = p->k;
+  p->b_row = p->n;
+  p->a_col = p->b_col = 1;
+  set_batch(args, p, b_alone(b) && a->rank > 1);
   return prepare_product(args, p, workspace, err);
 }
 
@@ -283,3 +290,68 @@ const ow_kernel OW_ISA_NAME(ow_gemm) = {.name = OW_ISA_STRING("gemm"),
                                         .state_size = sizeof(product),
                                         .prepare = gemm_prepare,
                                         .run = gemm_run};
+
+/* ---- FusedMatMul, but for rows in front of the batch ------------------------------------------------------------------------ */
+
+static bool fused_supports(const ow_args *a, ow_why *why) {
+  if (flag(a, "transBatchA") || flag(a, "transBatchB"))
+    return ow_refuse(why, "rows in front of the batch");
+  if (a->in[0]->rank < 2 || a->in[1]->rank < 2)
+    return ow_refuse(why, "a vector");
+  return ow_fast_f32(a, why);
+}
+
+/* All of the batch is one product. */
+static bool fused_joined(const ow_args *a) { return b_alone(a->in[1]) && (!flag(a, "transA") || a->in[0]->rank == 2); }
+
+static uint64_t fused_pack_slots(const ow_args *a) {
+  return a->constant[1] && fused_joined(a) && ow_count(a->in[1]) > 0 ? 2 : 0;
+}
+
+static onward_status fused_pack(const ow_args *a, size_t slot, ow_packed *out, onward_error *err) {
+  const onward_tensor *const b = a->in[slot];
+  const int64_t rows = b->dims[b->rank - 2], columns = b->dims[b->rank - 1];
+  const bool trans = flag(a, "transB");
+  return pack_matrix(a, trans ? columns : rows, trans ? rows : columns, trans ? 1 : columns, trans ? columns : 1, out,
+                     err);
+}
+
+static onward_status fused_prepare(const ow_args *args, void *state, size_t *workspace, onward_error *err) {
+  product *const p = state;
+  const onward_tensor *const a = args->in[0], *const b = args->in[1];
+  const bool trans_a = flag(args, "transA"), trans_b = flag(args, "transB");
+  const int64_t a_rows = a->dims[a->rank - 2], a_columns = a->dims[a->rank - 1];
+  const int64_t b_rows = b->dims[b->rank - 2], b_columns = b->dims[b->rank - 1];
+  *p = (product){.m = trans_a ? a_columns : a_rows,
+                 .k = trans_a ? a_rows : a_columns,
+                 .n = trans_b ? b_rows : b_columns,
+                 .a_row = trans_a ? 1 : a_columns,
+                 .a_col = trans_a ? a_columns : 1,
+                 .b_row = trans_b ? 1 : b_columns,
+                 .b_col = trans_b ? b_columns : 1,
+                 .alpha = ow_node_float(args->node, "alpha", 1.0f)};
+  set_batch(args, p, fused_joined(args) && !trans_a);
+  return prepare_product(args, p, workspace, err);
+}
+
+static onward_status fused_run(const ow_args *a, void *state, onward_error *err) {
+  (void)err;
+  const product *const p = state;
+  run_product(p, a);
+  finish_job j = {p, NULL, a->out[0]->data};
+  const int64_t rows = p->n > 0 ? ow_count(a->out[0]) / p->n : 0;
+  if (rows > 0 && (p->alpha < 1.0f || p->alpha > 1.0f))
+    ow_parallel_ranges(a->threads, rows, ow_fast_grain(a->threads, rows, p->n), finish_rows, &j);
+  return ONWARD_OK;
+}
+
+const ow_kernel OW_ISA_NAME(ow_fused_matmul) = {.name = OW_ISA_STRING("fused_matmul"),
+                                                .cpu = OW_ISA_CPU,
+                                                .flags = OW_KERNEL_UNALIGNED,
+                                                .supports = fused_supports,
+                                                .pack_slots = fused_pack_slots,
+                                                .pack_variant = gemm_pack_variant,
+                                                .pack = fused_pack,
+                                                .state_size = sizeof(product),
+                                                .prepare = fused_prepare,
+                                                .run = fused_run};

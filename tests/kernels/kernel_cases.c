@@ -230,6 +230,20 @@ static void nbits_cases(run_context *x) {
     }
 }
 
+static void fused_matmul_cases(run_context *x) {
+  static const int shapes[][3] = {{1, 64, 1}, {5, 33, 17}, {14, 65, 33}, {40, 96, 70}, {0, 8, 4}, {3, 0, 5}, {3, 7, 0}};
+  for (size_t i = 0; i < COUNT(shapes); i++)
+    for (int t = 0; t < 4; t++) {
+      const int m = shapes[i][0], k = shapes[i][1], n = shapes[i][2], a = t % 2, b = t / 2;
+      char flags[80];
+      snprintf(flags, sizeof flags, "i:transA=%d i:transB=%d f:alpha=0.25", a, b);
+      const int a0 = a ? k : m, a1 = a ? m : k, b0 = b ? n : k, b1 = b ? k : n;
+      run_checkf(x, "com.microsoft", "FusedMatMul", 1, flags, "f:%dx%d f:%dx%d:s!", a0, a1, b0, b1);
+      run_checkf(x, "com.microsoft", "FusedMatMul", 1, flags, "f:2x%dx%d f:%dx%d:s!", a0, a1, b0, b1);
+      run_checkf(x, "com.microsoft", "FusedMatMul", 1, flags, "f:2x1x%dx%d f:3x%dx%d:s", a0, a1, b0, b1);
+    }
+}
+
 static void half_cases(run_context *x) {
   for (size_t n = 0; n < COUNT(lengths); n++)
     for (const char *t = "hg"; *t; t++) {
@@ -428,6 +442,7 @@ void cases_all(run_context *x) {
   contrib_attention_cases(x);
   quantized_cases(x);
   half_cases(x);
+  fused_matmul_cases(x);
 }
 
 /* ---- bench ----------------------------------------------------------------------------------------------------------------- */
