@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include "base/os.h"
+
 /* Identical primitives share one implementation through oneDNN's cache. Those made here come from a fixed set of tiles, so a
  * small cache holds them all; it must not grow with the shapes of a run. */
 #define CACHED_PRIMITIVES 64
@@ -34,7 +36,20 @@ onward_status ow_dnnl_check(dnnl_status_t status, const char *what, onward_error
   return ow_fail(err, ours, "oneDNN: %s: %s", what, text_of(status));
 }
 
+onward_status ow_dnnl_room(onward_error *err) {
+  if (ow_os_has_room(OW_DNNL_ROOM))
+    return ONWARD_OK;
+  return ow_fail(err, ONWARD_MEMORY, "oneDNN: it needs %zu MiB of free memory at hand, and there is less",
+                 OW_DNNL_ROOM >> 20);
+}
+
+void ow_dnnl_forget(void) {
+  (void)dnnl_set_primitive_cache_capacity(0);
+  (void)dnnl_set_primitive_cache_capacity(CACHED_PRIMITIVES);
+}
+
 onward_status ow_dnnl_engine(dnnl_engine_t *engine, onward_error *err) {
+  OW_TRY(ow_dnnl_room(err)); /* a start that fails would be remembered */
   (void)pthread_once(&once, start);
   *engine = cpu_engine;
   return ow_dnnl_check(cpu_status, "CPU engine", err);

@@ -10,7 +10,14 @@
 #error "oneDNN 3.2 or newer is wanted"
 #endif
 
-/* Made on first use, never destroyed. INTERNAL when oneDNN cannot start. */
+/* MEMORY unless OW_DNNL_ROOM bytes could be had now. oneDNN does not survive an allocation that fails (README.md), so this goes
+ * before whatever makes it allocate: each primitive or set of memory objects made, each step run. */
+#define OW_DNNL_ROOM ((size_t)8 << 20)
+onward_status ow_dnnl_room(onward_error *err);
+/* After a failure: what oneDNN keeps of primitives may be half made. */
+void ow_dnnl_forget(void);
+
+/* Made on first use, never destroyed. INTERNAL when oneDNN cannot start, MEMORY when there is no room. */
 onward_status ow_dnnl_engine(dnnl_engine_t *engine, onward_error *err);
 
 /* "oneDNN: matmul primitive: invalid arguments". OK for dnnl_success. */

@@ -7,6 +7,7 @@
  *     task       tile x slice -> sums in the thread's own memory -> bias, activation -> y                                        */
 #include <string.h>
 
+#include "base/os.h"
 #include "ops/cpu/fast.h"
 #include "ops/cpu/finish.h"
 #include "ops/dnnl/dnnl_env.h"
@@ -98,7 +99,10 @@ static onward_status pack_slices(weight *w, dnnl_engine_t engine, const char *ra
                                  float *plain, onward_error *err) {
   dnnl_stream_t stream = NULL;
   dnnl_status_t s = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
-  for (int64_t slice = 0; slice < w->slices && s == dnnl_success; slice++) {
+  onward_status room = ONWARD_OK;
+  for (int64_t slice = 0; slice < w->slices && s == dnnl_success && room == ONWARD_OK; slice++) {
+    if ((room = ow_dnnl_room(err)) != ONWARD_OK)
+      break;
     const int64_t columns = slice_columns(w, slice);
     for (int64_t k = 0; k < w->k; k++)
       for (int64_t j = 0; j < columns; j++)
@@ -135,7 +139,7 @@ static onward_status pack_slices(weight *w, dnnl_engine_t engine, const char *ra
   }
   if (stream)
     (void)dnnl_stream_destroy(stream);
-  return ow_dnnl_check(s, "reorder", err);
+  return room != ONWARD_OK ? room : ow_dnnl_check(s, "reorder", err);
 }
 
 static bool trans_b(const ow_args *a) { return ow_node_int(a->node, "trans_b", 0) != 0; }
@@ -156,8 +160,10 @@ static onward_status pack_weight(const ow_args *a, size_t slot, weight *w, uint3
     const int64_t columns = which ? w->last : SLICE;
     if (which ? w->last == SLICE : w->n < SLICE)
       continue;
-    for (int tile = TILES - 1; tile >= 0; tile--, ++*primitives)
+    for (int tile = TILES - 1; tile >= 0; tile--, ++*primitives) {
+      OW_TRY(ow_dnnl_room(err));
       OW_TRY(make_tile(w, engine, which, tile, columns, err));
+    }
     const size_t bytes = dnnl_memory_desc_get_size(w->packed[which]);
     w->slice_bytes = bytes > w->slice_bytes ? bytes : w->slice_bytes;
   }
@@ -182,11 +188,16 @@ static onward_status pack(const ow_args *a, size_t slot, ow_packed *out, onward_
   if (!w)
     return ow_node_fail(a->node, err, ONWARD_MEMORY, "out of memory packing input %zu", slot);
   uint32_t primitives = 0;
-  const int before = ow_thread_pool_limit(1);
-  const onward_status status = pack_weight(a, slot, w, &primitives, err);
-  (void)ow_thread_pool_limit(before);
+  onward_status status = ow_dnnl_room(err);
+  if (status == ONWARD_OK) {
+    const int before = ow_thread_pool_limit(1);
+    status = pack_weight(a, slot, w, &primitives, err);
+    (void)ow_thread_pool_limit(before);
+  }
   if (status != ONWARD_OK) {
     weight_free(a->allocator, w);
+    if (status == ONWARD_MEMORY)
+      ow_dnnl_forget();
     char place[256];
     ow_error_prefix(err, "%s", ow_node_describe(a->node, place, sizeof place));
     return status;
@@ -322,7 +333,7 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
     return ow_fail(err, ONWARD_MEMORY, "no memory for oneDNN's memory objects");
   dnnl_engine_t engine;
   onward_status status = ow_dnnl_engine(&engine, err);
-  for (int t = 0; t < s->thread_count && status == ONWARD_OK; t++)
+  for (int t = 0; t < s->thread_count && status == ONWARD_OK && (status = ow_dnnl_room(err)) == ONWARD_OK; t++)
     status = ow_dnnl_check(make_thread(memory_of(s, t), engine, a, s), "memory objects", err);
   return status; /* on failure the caller destroys */
 }
@@ -385,6 +396,10 @@ static void run_task(void *context, int64_t task, int thread) {
   }
   const int64_t row = s->m * block / s->blocks, rows = s->m * (block + 1) / s->blocks - row;
   char *const own = (char *)j->args->workspace + (size_t)thread * s->thread_bytes;
+  if (!ow_os_has_room(OW_DNNL_ROOM)) { /* the team may have taken what there was at the begin */
+    m->status = dnnl_out_of_memory;
+    return;
+  }
   const dnnl_status_t status = run_slice(j, m, p, slice, row, rows, column + slice * SLICE, own);
   if (status != dnnl_success)
     m->status = status;
@@ -397,6 +412,7 @@ static onward_status run(const ow_args *a, void *memory, onward_error *err) {
     return ONWARD_OK;
   for (int t = 0; t < s->thread_count; t++)
     memory_of(s, t)->status = dnnl_success;
+  OW_TRY(ow_dnnl_room(err)); /* executing allocates a few hundred bytes in each thread */
   /* Inside a team oneDNN uses the calling thread alone; outside it would make a team of its own. */
   const int before = ow_thread_pool_limit(1);
   ow_parallel(s->thread_count, s->blocks * s->slices, run_task, &j);

@@ -43,6 +43,9 @@ bool ow_path_is_directory(const char *path);
 char *ow_path_folder(const ow_allocator *a, const char *path);
 char *ow_path_real_folder(const ow_allocator *a, const char *path);
 
+/* Whether so many bytes of memory could be had now. */
+bool ow_os_has_room(size_t bytes);
+
 void ow_os_yield(void);   /* let another thread have the core */
 int64_t ow_time_ns(void); /* monotonic */
 

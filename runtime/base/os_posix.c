@@ -233,6 +233,11 @@ void ow_pages_release(const void *data, size_t size) {
     (void)madvise((void *)start, end - start, MADV_DONTNEED);
 }
 
+bool ow_os_has_room(size_t bytes) {
+  void *const memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory != MAP_FAILED && munmap(memory, bytes) == 0;
+}
+
 bool ow_path_is_directory(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);

@@ -20,6 +20,7 @@
 #define MAX_MEMBERS 255
 #define SPINS 5000 /* some 100 us */
 #define SPINS_BEFORE_YIELD 500
+#define ROOM_FOR_OPENMP ((size_t)1 << 20) /* it allocates a little when a thread first asks something of it */
 
 typedef struct team team;
 
@@ -101,6 +102,8 @@ static void *member_main(void *argument) {
   const member *const me = argument;
   team *const t = me->team;
   in_team = true;
+  if (!ow_os_has_room(ROOM_FOR_OPENMP)) /* OpenMP would end the process; the others do the tasks */
+    return NULL;
   (void)ow_thread_pool_limit(1); /* libraries called in a task make no team of their own */
   for (unsigned done = 0;;) {
     const unsigned call = wait_for_call(t, done);

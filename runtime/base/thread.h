@@ -14,7 +14,8 @@ typedef void (*ow_task_fn)(void *context, int64_t task, int thread);
  * begun are left out: what comes after must be safe, though not right, with whatever their results hold then. */
 void ow_parallel(int threads, int64_t tasks, ow_task_fn fn, void *context);
 
-/* How many OpenMP threads a library may use when the calling thread calls it; returns what held before. */
+/* How many OpenMP threads a library may use when the calling thread calls it; returns what held before. OpenMP ends the process when
+ * it finds no memory: see that there is some. */
 int ow_thread_pool_limit(int threads);
 
 /* Cores that affinity and the cgroup quota allow; at least 1. */
