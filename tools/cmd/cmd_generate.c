@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "folder_config.h"
+#include "encoder_decoder.h"
 #include "interrupt.h"
 #include "json_out.h"
 #include "text_input.h"
@@ -16,6 +16,10 @@ static const char help[] =
     "  --system TEXT            another system message; with --chat\n"
     "  --prompt TEXT            go on from the text as it is; '-' for --prompt or --chat reads standard input\n"
     "  --ids 1,2,3              the prompt as token ids; prints ids\n"
+    "  --features FILE.npy      of an encoder that takes features (Whisper), instead of a prompt\n"
+    "  --decoder-ids 1,2        what the decoder of an encoder-decoder starts with (default: decoder_start_token_id "
+    "of\n"
+    "                           the folder's configuration)\n"
     "  --tokenizer FILE         default: tokenizer.json in the model's folder\n"
     "  --stop TEXT              end before this text; may be given again\n"
     "  --stop-id ID             end after this token; may be given again. Without it: eos_token_id of the folder's\n"
@@ -28,6 +32,7 @@ static const char help[] =
     "  --no-repeat-ngram N      no sequence of N tokens twice\n"
     "  --beams N                follow N texts at once and give the likeliest; not with --temperature\n"
     "  --length-penalty L       of beams: log probability / length ^ L (default 1)\n"
+    "  --early-stopping         of beams: over as soon as N texts have ended\n"
     "  --seed S                 the same seed gives the same tokens (default 0)\n"
     "  --context N              most tokens, prompt included (default: what the folder's config.json says)\n"
     "  --json                   one line: "
@@ -40,11 +45,13 @@ static const char help[] =
     "\n"
     "  onward generate models/smollm2 --chat 'What is the capital of France?'\n"
     "  onward generate models/smollm2 --prompt 'Once upon a time' --temperature 0.8 --top-p 0.95 --seed 7 --stop '.'\n"
+    "  onward generate t5/ --prompt 'translate English to German: Good morning.' --beams 4\n"
+    "  onward generate whisper/ --features mel.npy --decoder-ids 50258,50259,50359,50363\n"
     "  onward generate decoder/ --ids 1,4093,198 --max-new-tokens 20\n";
 
 typedef struct generate_options {
   ow_common common;
-  const char *model, *ids, *prompt, *chat, *system, *tokenizer;
+  const char *model, *ids, *decoder_ids, *features, *prompt, *chat, *system, *tokenizer;
   ow_text_list stop_ids, stops;
   int64_t seed, context;
   onward_generate_options text;
@@ -54,19 +61,21 @@ typedef struct generate_options {
 /* What a generation holds besides the model. */
 typedef struct holder {
   onward_tokenizer *tokenizer;
+  ow_encoder_decoder pair;
   onward_generator *generator;
   int64_t *encoded;
   onward_text_generation result; /* text: NULL without a tokenizer */
 } holder;
 
 /* "1,2,3" */
-static bool parse_ids(const char *text, ow_scratch *scratch, int64_t **ids, size_t *count, onward_error *err) {
+static bool parse_ids(const char *flag, const char *text, ow_scratch *scratch, int64_t **ids, size_t *count,
+                      onward_error *err) {
   const char *at = text;
   *ids = ow_scratch_take(scratch, (strlen(text) / 2 + 1) * sizeof **ids);
   *count = 0;
   for (;;) {
     if (!ow_parse_count(at, &at, &(*ids)[*count]) || (*at != ',' && *at != '\0'))
-      return ow_cmd_fail(err, ONWARD_ARGUMENT, "--ids: want whole numbers with commas between, got '%s'", text);
+      return ow_cmd_fail(err, ONWARD_ARGUMENT, "%s: want whole numbers with commas between, got '%s'", flag, text);
     ++*count;
     if (*at++ == '\0')
       return true;
@@ -136,9 +145,10 @@ static void report(const generate_options *o, const onward_text_generation *text
 }
 
 static bool check_usage(const generate_options *o, onward_error *err) {
-  const int prompts = (o->ids != NULL) + (o->prompt != NULL) + (o->chat != NULL);
+  const int prompts = (o->ids != NULL) + (o->prompt != NULL) + (o->chat != NULL) + (o->features != NULL);
   if (prompts != 1)
-    return ow_cmd_fail(err, ONWARD_ARGUMENT, "%s: give one of --chat TEXT, --prompt TEXT, --ids 1,2,3",
+    return ow_cmd_fail(err, ONWARD_ARGUMENT,
+                       "%s: give one of --chat TEXT, --prompt TEXT, --ids 1,2,3, --features FILE.npy",
                        prompts ? "more than one prompt" : "no prompt");
   return !o->system || o->chat || ow_cmd_fail(err, ONWARD_ARGUMENT, "--system: only with --chat");
 }
@@ -147,6 +157,8 @@ static bool check_usage(const generate_options *o, onward_error *err) {
 static bool open_tokenizer(const generate_options *o, ow_scratch *scratch, const char **path, holder *h,
                            onward_error *err) {
   *path = ow_tokenizer_path(o->tokenizer, o->model, scratch);
+  if (o->features && !o->tokenizer && o->stops.count == 0 && !ow_file_is(*path))
+    return true;
   if (o->ids && !o->tokenizer && o->stops.count == 0) {
     onward_error ignored;
     if (o->json && ow_file_is(*path) && onward_tokenizer_load(*path, &h->tokenizer, &ignored) != ONWARD_OK)
@@ -160,11 +172,15 @@ static bool take_prompt(const generate_options *o, const char *tokenizer, ow_scr
                         const int64_t **ids, size_t *count, onward_error *err) {
   if (o->ids) {
     int64_t *parsed;
-    if (!parse_ids(o->ids, scratch, &parsed, count, err))
+    if (!parse_ids("--ids", o->ids, scratch, &parsed, count, err))
       return false;
     *ids = parsed;
     return true;
   }
+  *ids = NULL;
+  *count = 0;
+  if (o->features)
+    return ow_features_read(o->features, scratch, &h->pair.features, err);
   const char *text = o->prompt ? o->prompt : o->chat;
   if (strcmp(text, "-") == 0 && !ow_stdin_text(scratch, &text, err))
     return false;
@@ -174,6 +190,30 @@ static bool take_prompt(const generate_options *o, const char *tokenizer, ow_scr
     return false;
   *ids = h->encoded;
   return *count > 0 || ow_cmd_fail(err, ONWARD_INPUT, "the prompt has no token");
+}
+
+static bool open_generator(ow_work *work, generate_options *o, const ow_folder_config *config, holder *h,
+                           onward_error *err) {
+  onward_session_options session = onward_session_options_default();
+  session.threads = (int32_t)o->common.threads;
+  o->text.context = o->context ? o->context : config->context;
+  if (!ow_encoder_decoder_is(o->model, &work->scratch)) {
+    if (o->decoder_ids || o->features)
+      return ow_cmd_fail(err, ONWARD_ARGUMENT, "%s: the model is no folder with encoder_model.onnx and a decoder",
+                         o->features ? "--features" : "--decoder-ids");
+    return ow_work_load(work, ow_folder_decoder(o->model, &work->scratch), &o->common, false, err) &&
+           onward_generator_create(work->model, &session, &h->generator, err) == ONWARD_OK;
+  }
+  int64_t *start = NULL;
+  size_t count = 0;
+  if (o->decoder_ids && !parse_ids("--decoder-ids", o->decoder_ids, &work->scratch, &start, &count, err))
+    return false;
+  if (!o->context)
+    o->text.context = config->decoder_context;
+  return ow_encoder_decoder_options(&h->pair, config, start, count, &o->text, err) &&
+         ow_encoder_decoder_load(&h->pair, work, o->model, &o->common, err) &&
+         onward_generator_create_encoder_decoder(h->pair.encoder, work->model, h->pair.past, &session, &h->generator,
+                                                 err) == ONWARD_OK;
 }
 
 static bool generate(ow_work *work, generate_options *o, holder *h, onward_error *err) {
@@ -186,24 +226,19 @@ static bool generate(ow_work *work, generate_options *o, holder *h, onward_error
       !take_prompt(o, tokenizer, &work->scratch, h, &ids, &count, err))
     return false;
   ow_folder_config_read(o->model, &work->scratch, &config);
-  if (!take_stop_ids(o, &config, &work->scratch, err) || !ow_work_load(work, o->model, &o->common, false, err))
+  if (!take_stop_ids(o, &config, &work->scratch, err) || !open_generator(work, o, &config, h, err))
     return false;
   o->text.seed = (uint64_t)o->seed;
-  o->text.context = o->context ? o->context : config.context;
   onward_text_options text = onward_text_options_default();
   text.stops = o->stops.items;
   text.stop_count = o->stops.count;
-  if (!o->json && o->ids) {
+  if (!o->json && (o->ids || !h->tokenizer)) {
     o->text.on_token = print_token;
     o->text.on_token_context = &printed;
   } else if (!o->json) {
     text.on_text = print_text;
     text.on_text_context = &printed;
   }
-  onward_session_options session = onward_session_options_default();
-  session.threads = (int32_t)o->common.threads;
-  if (onward_generator_create(work->model, &session, &h->generator, err) != ONWARD_OK)
-    return false;
   ow_interrupt_watch(cancel_generator, h->generator);
   const onward_status status =
       h->tokenizer ? onward_generator_run_text(h->generator, h->tokenizer, ids, count, &o->text, &text, &h->result, err)
@@ -222,6 +257,7 @@ static int generate_model(ow_work *work, const void *options, onward_error *err)
   holder h = {.tokenizer = NULL};
   const bool ok = generate(work, &o, &h, err);
   onward_generator_free(h.generator);
+  ow_encoder_decoder_free(&h.pair);
   onward_tokenizer_free(h.tokenizer);
   onward_free(h.encoded);
   onward_free(h.result.text);
@@ -240,7 +276,9 @@ static int run(double began_ms, int argc, char **argv) {
       {"--beams", OW_ARG_INT, &o.text.beams, 1, 1024},
       {"--length-penalty", OW_ARG_REAL, &o.text.length_penalty, -100, 100},
       {"--stop", OW_ARG_LIST, &o.stops, 0, 0},
-      {"--features", OW_ARG_NOT_BUILT, NULL, 1, 0},
+      {"--features", OW_ARG_TEXT, &o.features, 0, 0},
+      {"--decoder-ids", OW_ARG_TEXT, &o.decoder_ids, 0, 0},
+      {"--early-stopping", OW_ARG_FLAG, &o.text.early_stopping, 0, 0},
       {"--max-new-tokens", OW_ARG_INT, &o.text.max_new_tokens, 0, 1e15},
       {"--temperature", OW_ARG_REAL, &o.text.temperature, 0, 1e6},
       {"--top-k", OW_ARG_INT, &o.text.top_k, 0, 1e9},
