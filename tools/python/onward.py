@@ -43,7 +43,7 @@ class _NamedTensor(C.Structure):
 
 
 class _ValueInfo(C.Structure):
-    _fields_ = [("name", C.c_char_p), ("dtype", C.c_int), ("rank", C.c_int32), ("dims", C.c_int64 * 12), ("dim_names", C.c_char_p * 12)]
+    _fields_ = [("name", C.c_char_p), ("dtype", C.c_int), ("rank", C.c_int32), ("dims", C.c_int64 * 12), ("dim_names", C.c_char_p * 12), ("kind", C.c_int)]
 
 
 # Structs that the library fills or returns in memory have room behind them: a newer one may be longer.
