@@ -52,12 +52,12 @@ class Command:
         """Bad usage: exit code 2, one line that begins with what is wrong."""
         for words, begin in ((["run"], "MODEL"), (["run", BERT, "--bogus"], "--bogus"), (["nothing"], "nothing"), (["generate", GPT2], "no prompt"), (["generate", GPT2, "--ids", "1,x"], "--ids"), (["generate", GPT2, "--chat", "a", "--ids", "1"], "more than one prompt"),
                              (["generate", GPT2, "--ids", "1", "--system", "a"], "--system"),
-                             (["embed", BERT, "a"], "embed"), (["dump", BERT, "--format", "html"], "--format html"),
+                             (["embed"], "MODEL"), (["embed", BERT, "a", "--pooling", "max"], "--pooling"), (["dump", BERT, "--format", "html"], "--format html"),
                              (["run", BERT, "--threads", "none"], "--threads"), (["test"], "DIR"), (["run", BERT, "--limit", "love=1"], "--limit love=1"),
                              (["run", BERT, "--input", "x=ones:1"], "no input 'x'"), (["bench", BERT, "--shape", "input_ids=1xx8"], "--shape input_ids=1xx8")):
             code, out, err = self.call(*words)
             self.check("usage " + " ".join(words).replace(BERT, "MODEL"), code == 2 and out == "" and err.startswith(begin) and err.count("\n") == 1, (code, err))
-        for words in (["--help"], ["--version"], *([c, "--help"] for c in ("run", "test", "dump", "check", "bench", "generate"))):
+        for words in (["--help"], ["--version"], *([c, "--help"] for c in ("run", "test", "dump", "check", "bench", "generate", "embed"))):
             p = subprocess.run([self.binary, *words], capture_output=True, timeout=60)
             self.check("help " + " ".join(words), p.returncode == 0 and p.stdout and not p.stderr, p)
 
@@ -245,11 +245,45 @@ class Command:
         finally:
             p.kill()
 
+    def embeddings(self):
+        """Vectors of texts whose tokens are those of the recorded inputs, pooled from PyTorch's hidden states."""
+        words = {"w%d" % i: i for i in range(120)}
+        tokenizer = os.path.join(self.scratch, "words.json")
+        with open(tokenizer, "w") as f:
+            json.dump({"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "WhitespaceSplit"}, "model": {"type": "WordLevel", "vocab": words, "unk_token": "w0"}}, f)
+        for model in ("mpnet_ts17", "t5_encoder_ts17"):
+            texts, mean, cls = [], [], []
+            for i in range(3):
+                folder = os.path.join(HERE, model, "test_data_set_%d" % i)
+                given = {t.name: t for t in (mutants.Tensor(os.path.join(folder, f)) for f in sorted(os.listdir(folder)))}
+                ids, mask, hidden = given[b"input_ids"], given[b"attention_mask"], given[b"last_hidden_state"]
+                rows, columns, width = hidden.dims
+                for r in range(rows):
+                    used = [k for k in range(columns) if mask.values[r * columns + k]]
+                    if used != list(range(len(used))) or not used:
+                        continue  # padding before the text or in it
+                    texts.append(" ".join("w%d" % ids.values[r * columns + k] for k in used))
+                    state = lambda k: hidden.values[(r * columns + k) * width:(r * columns + k + 1) * width]
+                    unit = lambda v: [x / math.sqrt(math.fsum(y * y for y in v)) for x in v]
+                    mean.append(unit([math.fsum(c) for c in zip(*map(state, used))]))
+                    cls.append(unit(state(0)))
+            for pooling, want in (("mean", mean), ("cls", cls)):
+                code, out, err = self.call("embed", os.path.join(HERE, model), *texts, "--tokenizer", tokenizer, "--pooling", pooling, "--json")
+                d = json.loads(out) if code == 0 else []
+                self.check("embed %s %s" % (model, pooling), len(texts) > 1 and [x["text"] for x in d] == texts and all(near(x["embedding"], w) for x, w in zip(d, want)), (code, err, len(texts)))
+            p = subprocess.run([self.binary, "embed", os.path.join(HERE, model), "--tokenizer", tokenizer, "--json", *self.flags], input=("\n".join(texts) + "\n").encode(), capture_output=True, timeout=300)
+            self.check("embed %s lines" % model, p.returncode == 0 and [x["text"] for x in json.loads(p.stdout)] == texts, p)
+            table = self.call("embed", os.path.join(HERE, model), *texts[:2], "--tokenizer", tokenizer)
+            cosine = math.fsum(a * b for a, b in zip(mean[0], mean[1]))
+            self.check("embed %s table" % model, table[0] == 0 and len(table[1].splitlines()) == 3 and abs(float(table[1].splitlines()[1].split()[2]) - cosine) < 1e-3, (table, cosine))
+        code, out, err = self.call("embed", GPT2, "w5", "--tokenizer", tokenizer)
+        self.check("embed a decoder", code == 1 and "cannot embed" in err and err.count("\n") == 1, (code, err))
+
 
 def run(binary, flags, scratch):
     """{check: (verdict, reason)}"""
     c = Command(binary, [f for f in flags if not f.startswith(("--rtol", "--atol"))], scratch)
-    for part in (c.usage, c.failures, c.suggestions, c.inputs_and_outputs, c.measurements, c.generation, c.text, c.words):
+    for part in (c.usage, c.failures, c.suggestions, c.inputs_and_outputs, c.measurements, c.generation, c.text, c.words, c.embeddings):
         try:
             part()
         except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as e:

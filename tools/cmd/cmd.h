@@ -22,7 +22,7 @@ typedef struct ow_command {
 } ow_command;
 
 extern const ow_command ow_command_run, ow_command_test, ow_command_dump, ow_command_check, ow_command_bench,
-    ow_command_generate;
+    ow_command_generate, ow_command_embed;
 
 /* Sets *err (never NULL here) and returns false. ONWARD_ARGUMENT stands for bad usage. */
 bool ow_cmd_fail(onward_error *err, onward_status status, const char *format, ...) OW_CMD_PRINTF(3, 4);

@@ -6,11 +6,9 @@
 #include "host.h"
 #include "interrupt.h"
 
-static const ow_command embed = {"embed", "turn texts into vectors (not built yet)", NULL, NULL};
-
 static const ow_command *const commands[] = {
-    &ow_command_run,   &ow_command_test,     &ow_command_dump, &ow_command_check,
-    &ow_command_bench, &ow_command_generate, &embed,
+    &ow_command_run,   &ow_command_test,     &ow_command_dump,  &ow_command_check,
+    &ow_command_bench, &ow_command_generate, &ow_command_embed,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

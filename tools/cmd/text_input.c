@@ -12,6 +12,14 @@ static const char *folder_of(const char *path, ow_scratch *scratch) {
   return slash ? ow_scratch_text(scratch, "%.*s", (int)(slash - path + 1), path) : "";
 }
 
+const char *ow_model_folder(const char *model, ow_scratch *scratch) {
+  if (ow_folder_is(model))
+    return model;
+  const char *const inside = folder_of(model, scratch);
+  const size_t length = strlen(inside);
+  return length == 0 ? "." : ow_scratch_text(scratch, "%.*s", (int)(length > 1 ? length - 1 : length), inside);
+}
+
 const char *ow_tokenizer_path(const char *asked, const char *model, ow_scratch *scratch) {
   if (asked)
     return asked;
@@ -46,10 +54,7 @@ bool ow_stdin_text(ow_scratch *scratch, const char **text, onward_error *err) {
 
 bool ow_chat_prompt(const char *tokenizer, const char *system, const char *user, ow_scratch *scratch, const char **text,
                     onward_error *err) {
-  const char *const inside = folder_of(tokenizer, scratch);
-  const size_t length = strlen(inside);
-  const char *const folder =
-      length == 0 ? "." : ow_scratch_text(scratch, "%.*s", (int)(length > 1 ? length - 1 : length), inside);
+  const char *const folder = ow_model_folder(tokenizer, scratch);
   const onward_chat_message messages[] = {{"system", system}, {"user", user}};
   onward_chat_template *chat = NULL;
   char *rendered = NULL;

@@ -5,6 +5,8 @@
 #include "host.h"
 #include "onward/text.h"
 
+/* The folder itself, or the one that the file is in. */
+const char *ow_model_folder(const char *model, ow_scratch *scratch);
 /* What was asked for, or tokenizer.json in the model's folder. */
 const char *ow_tokenizer_path(const char *asked, const char *model, ow_scratch *scratch);
 /* asked: the user named it. Errors: those of onward_tokenizer_load; a missing file says what to pass. */

@@ -211,6 +211,53 @@ ONWARD_API onward_status onward_chat_template_render(const onward_chat_template 
                                                      const onward_chat_message *messages, size_t count, char **text,
                                                      size_t *length, onward_error *err);
 
+/* ---- embeddings ------------------------------------------------------------------------------------------------------ */
+
+/* An encoder and its tokenizer: one vector for each text. */
+typedef struct onward_embedder onward_embedder;
+
+typedef enum onward_pooling {
+  ONWARD_POOLING_AUTO =
+      0, /* an output 'sentence_embedding' as it is; otherwise the mean of the hidden states; of a model that has
+                              only pooled vectors [batch,width] those */
+  ONWARD_POOLING_MEAN = 1, /* of the hidden states of the tokens that are no padding */
+  ONWARD_POOLING_CLS = 2   /* the first token's hidden state */
+} onward_pooling;
+
+typedef struct onward_embed_options {
+  size_t struct_size;
+  onward_pooling pooling;
+  int64_t batch; /* most texts in one run of the model; default 32 */
+  int64_t
+      max_length; /* most tokens of a text, special ones included; 0 (default): what tokenizer.json says, if it does */
+  bool keep_length; /* vectors as they come; otherwise their length is made 1 */
+} onward_embed_options;
+
+ONWARD_API onward_embed_options onward_embed_options_default(void);
+/* Sets pooling from 1_Pooling/config.json of a folder, where there is one. Errors: FORMAT, UNSUPPORTED (a way to pool that is none
+ * of the above). */
+ONWARD_API onward_status onward_embed_options_read(const char *folder, onward_embed_options *options,
+                                                   onward_error *err);
+
+typedef struct onward_embeddings {
+  float *values; /* [count, width], to be freed with onward_free */
+  size_t count, width;
+} onward_embeddings;
+
+/* Model and tokenizer must outlive the embedder; both options may be NULL. Errors: UNSUPPORTED for a model without hidden states or
+ * with an input that cannot be filled, INPUT for options, MEMORY. */
+ONWARD_API onward_status onward_embedder_create(onward_model *model, const onward_tokenizer *tokenizer,
+                                                const onward_session_options *session,
+                                                const onward_embed_options *options, onward_embedder **embedder,
+                                                onward_error *err);
+ONWARD_API void onward_embedder_free(onward_embedder *embedder);
+/* texts: UTF-8, in any order and of any lengths; those of like length share a run. A text without any token gives zeros.
+ * Errors: those of the tokenizer and of onward_session_run; DATA for a vector that is not finite, naming the text. */
+ONWARD_API onward_status onward_embedder_run(onward_embedder *embedder, const char *const *texts, size_t count,
+                                             onward_embeddings *embeddings, onward_error *err);
+/* From any thread or a signal handler: the run that is going on returns CANCELLED. */
+ONWARD_API void onward_embedder_cancel(onward_embedder *embedder);
+
 #ifdef __cplusplus
 }
 #endif
