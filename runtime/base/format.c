@@ -52,6 +52,14 @@ size_t ow_utf8_char(const char *text, size_t length) {
 
 bool ow_utf8_valid(const char *text, size_t length) {
   for (size_t i = 0; i < length;) {
+    uint64_t eight; /* nearly all text is ASCII, and a model has a lot */
+    if (length - i >= sizeof eight) {
+      memcpy(&eight, text + i, sizeof eight);
+      if (!(eight & UINT64_C(0x8080808080808080))) {
+        i += sizeof eight;
+        continue;
+      }
+    }
     const size_t n = ow_utf8_char(text + i, length - i);
     if (n == 0)
       return false;

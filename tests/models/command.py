@@ -236,7 +236,8 @@ class Command:
         code, out, err = self.call("generate", GPT2, "--prompt", "Hi")
         self.check("generate without a tokenizer", code == 1 and "--tokenizer" in err and err.count("\n") == 1, (code, err))
         p = subprocess.Popen([self.binary, "generate", folder, "--prompt", "Hi", "--max-new-tokens", "1000000000", "--context", "1000000", *self.flags],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # what a shell's background job ignores
         try:
             first = p.stdout.read(3)
             p.send_signal(signal.SIGINT)
