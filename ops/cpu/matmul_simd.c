@@ -32,7 +32,8 @@ static void run_task(void *context, int64_t task, int thread) {
   const product *const p = j->p;
   const int64_t column_block = task % p->column_blocks, row_block = task / p->column_blocks % p->row_blocks;
   int64_t matrix = task / p->column_blocks / p->row_blocks;
-  const float *a = j->a, *b = j->b;
+  static const float nothing = 0.0f; /* where a matrix has no elements there may be no memory */
+  const float *a = j->a ? j->a : &nothing, *b = j->b ? j->b : &nothing;
   float *const c = j->c + matrix * p->m * p->n;
   for (int32_t d = p->batch_rank - 1; d >= 0; d--) {
     a += matrix % p->batch[d] * p->a_step[d];
