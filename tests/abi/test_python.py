@@ -190,7 +190,7 @@ class TestText(unittest.TestCase):
             tokenizer, session = word_level(folder, 100), onward.Session(path)
             texts = ["t1 t2 t3", "t4", "t5 t6 t7 t8 t9 t10", "t11 t12"]
             for pooling in ("mean", "cls"):
-                got = onward.Embedder(session, tokenizer, pooling=pooling).embed(texts, batch=3)
+                got = onward.Embedder(session, tokenizer, pooling=pooling, batch=3).embed(texts)
                 for text, row in zip(texts, got):
                     ids = np.array([[int(t[1:]) for t in text.split()]])
                     hidden = session.run(["last_hidden_state"], {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})[0][0]

@@ -73,6 +73,14 @@ class _Encoding(C.Structure):
     _fields_ = [("ids", C.POINTER(C.c_int64)), ("type_ids", C.POINTER(C.c_int64)), ("attention_mask", C.POINTER(C.c_int64)), ("count", C.c_size_t)]
 
 
+class _EmbedOptions(C.Structure):
+    _fields_ = [("struct_size", C.c_size_t), ("pooling", C.c_int), ("batch", C.c_int64), ("max_length", C.c_int64), ("keep_length", C.c_bool)]
+
+
+class _Embeddings(C.Structure):
+    _fields_ = [("values", C.POINTER(C.c_float)), ("count", C.c_size_t), ("width", C.c_size_t), ("_room", C.c_char * 256)]
+
+
 def _load():
     """$ONWARD_LIBRARY, or the library beside this file, in the build or installation around it, or where the system looks."""
     name = os.environ.get("ONWARD_LIBRARY")
@@ -107,7 +115,7 @@ for _name, _result, _args in [
         ("onward_tokenizer_free", None, [C.c_void_p]), ("onward_tokenizer_token_id", C.c_int64, [C.c_void_p, C.c_char_p]),
         ("onward_tokenizer_token", C.c_char_p, [C.c_void_p, C.c_int64]),
         ("onward_generate_options_default", _GenerateOptions, []), ("onward_generator_free", None, [C.c_void_p]), ("onward_generator_cancel", None, [C.c_void_p]),
-        ("onward_stop_name", C.c_char_p, [C.c_int]), ("onward_token_stream_free", None, [C.c_void_p])]:
+        ("onward_stop_name", C.c_char_p, [C.c_int]), ("onward_token_stream_free", None, [C.c_void_p]), ("onward_embedder_free", None, [C.c_void_p])]:
     getattr(_lib, _name).restype, getattr(_lib, _name).argtypes = _result, _args
 
 __version__ = _lib.onward_version().decode()
@@ -433,45 +441,34 @@ class _TokenStream:
 
 
 class Embedder:
-    """Sentence vectors: an encoder's folder (model.onnx, tokenizer.json), or a model and a Tokenizer. pooling: "mean" or "cls"; a model
-    that gives sentence vectors itself (an output of two dimensions) is asked for them."""
+    """Sentence vectors: an encoder's folder (model.onnx, tokenizer.json), or a model and a Tokenizer. pooling: "mean", "cls", or "auto":
+    a sentence output that the model has, otherwise the mean. max_length 0: what tokenizer.json says."""
+    _POOLING = {"auto": 0, "mean": 1, "cls": 2}
 
-    def __init__(self, model, tokenizer=None, pooling="mean", normalize=True, max_length=512, threads=0, **options):
-        if pooling not in ("mean", "cls"):
-            raise OnwardError(1, "pooling is %r: want 'mean' or 'cls'" % pooling)
-        self.session, self.tokenizer = Session(model, threads, **options), tokenizer or Tokenizer(model)
-        self.pooling, self.normalize, self.max_length = pooling, normalize, max_length
-        outputs = self.session.get_outputs()
-        named = [o for o in outputs if "sentence" in o.name and len(o.shape) == 2]
-        self._output = (named or [o for o in outputs if len(o.shape) == 3] or outputs)[0]
+    def __init__(self, model, tokenizer=None, pooling="auto", normalize=True, max_length=0, batch=32, threads=0, **options):
+        if pooling not in self._POOLING:
+            raise OnwardError(1, "pooling is %r: want one of %s" % (pooling, ", ".join(self._POOLING)))
+        self._model = model._model if isinstance(model, Session) else _Model(model, **options)
+        self.tokenizer = tokenizer or Tokenizer(model)
+        self._handle = C.c_void_p()
+        session_options = _SessionOptions(C.sizeof(_SessionOptions), threads)
+        o = _EmbedOptions(C.sizeof(_EmbedOptions), self._POOLING[pooling], batch, max_length, not normalize)
+        _call("onward_embedder_create", self._model._handle, self.tokenizer._handle, C.byref(session_options), C.byref(o), C.byref(self._handle))
 
-    def embed(self, texts, batch=32):
-        """float32 [texts, width]. Batches are of texts of like length."""
+    def __del__(self):
+        if getattr(self, "_handle", None):
+            _lib.onward_embedder_free(self._handle)
+            self._handle = None
+
+    def embed(self, texts):
+        """float32 [texts, width]. Texts of like length share a run."""
         np = _numpy()
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        encodings = [self.tokenizer.encode(t, max_length=self.max_length) for t in texts]
-        order, rows = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids)), [None] * len(texts)
-        for start in range(0, len(order), batch):
-            some = order[start:start + batch]
-            length = max(1, max(len(encodings[i].ids) for i in some))
-            feed = {}
-            for node in self.session.get_inputs():
-                source = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}.get(node.name)
-                if source is None:
-                    raise OnwardError(4, "input '%s' is none of input_ids, attention_mask, token_type_ids" % node.name)
-                feed[node.name] = np.zeros((len(some), length), _dtype(node.dtype))
-                for row, i in enumerate(some):
-                    values = getattr(encodings[i], source)
-                    feed[node.name][row, :len(values)] = values
-            mask = np.zeros((len(some), length, 1), np.float32)
-            for row, i in enumerate(some):
-                mask[row, :len(encodings[i].ids)] = 1
-            [value] = self.session.run([self._output.name], feed, copy=False)
-            value = value.astype(np.float32)
-            if value.ndim == 3:
-                value = value[:, 0] if self.pooling == "cls" else (value * mask).sum(1) / np.maximum(mask.sum(1), 1)
-            if self.normalize:
-                value = value / np.maximum(np.linalg.norm(value, axis=1, keepdims=True), 1e-12)
-            for row, i in enumerate(some):
-                rows[i] = value[row]
-        return np.stack(rows) if rows else np.zeros((0, 0), np.float32)
+        texts = [_bytes(t) for t in ([texts] if isinstance(texts, str) else texts)]
+        if not texts:
+            return np.zeros((0, 0), np.float32)
+        result = _Embeddings()
+        _call("onward_embedder_run", self._handle, (C.c_char_p * len(texts))(*texts), C.c_size_t(len(texts)), C.byref(result))
+        try:
+            return np.ctypeslib.as_array(result.values, (result.count, result.width)).copy()
+        finally:
+            _lib.onward_free(result.values)
