@@ -1,5 +1,8 @@
 /* Generation on small decoders: greedy ids are those of the cache-free logits; every way to stop. */
+#include <unistd.h>
+
 #include "decoder_fixture.h"
+#include "faults/hostile.h"
 #include "onward/text.h"
 
 static const char *const models[] = {"gpt2_ts14", "llama_ts17", NULL};
@@ -221,6 +224,37 @@ static void all_beams_find_the_best(void **unused) {
   on_each(exhaustive);
 }
 
+/* Resident memory in KiB, from the kernel. */
+static long resident_kib(void) {
+  long pages = 0, skipped = 0;
+  FILE *const f = fopen("/proc/self/statm", "r");
+  assert_non_null(f);
+  assert_int_equal(fscanf(f, "%ld %ld", &skipped, &pages), 2);
+  fclose(f);
+  return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void many_texts_take_no_more(void **unused) {
+  (void)unused;
+  decoder d = open_decoder(ONWARD_SOURCE_DIR "/tests/models/llama_ts17");
+  onward_generator *const g = open_generator(&d, 2);
+  onward_generate_options o = onward_generate_options_default();
+  o.max_new_tokens = 6;
+  o.temperature = 0.9;
+  long before = 0;
+  for (int k = 0; k < 1200; k++) {
+    text t = some_text(&d, 1, 2 + k % 5);
+    o.seed = (uint64_t)k;
+    (void)generate(g, &t, &o);
+    before = k == 599 ? resident_kib() : before;
+  }
+  const long grown = resident_kib() - before;
+  if (!hostile_sanitized() && grown > 2048)
+    fail_msg("600 more texts took %ld KiB", grown);
+  onward_generator_free(g);
+  close_decoder(&d);
+}
+
 static void what_cannot_be(void **unused) {
   (void)unused;
   decoder d = open_decoder(ONWARD_SOURCE_DIR "/tests/models/gpt2_ts14");
@@ -252,7 +286,10 @@ static void what_cannot_be(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(greedy_is_the_cache_free_argmax),
-                                     cmocka_unit_test(stops_when_told), cmocka_unit_test(one_seed_one_text),
-                                     cmocka_unit_test(all_beams_find_the_best), cmocka_unit_test(what_cannot_be)};
+                                     cmocka_unit_test(stops_when_told),
+                                     cmocka_unit_test(one_seed_one_text),
+                                     cmocka_unit_test(all_beams_find_the_best),
+                                     cmocka_unit_test(many_texts_take_no_more),
+                                     cmocka_unit_test(what_cannot_be)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
