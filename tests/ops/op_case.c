@@ -46,16 +46,14 @@ static void fill(onward_dtype dtype, void *data, int64_t count, const double *va
 }
 
 void op_in(op_case *t, onward_dtype dtype, int32_t rank, const int64_t *dims, const double *values) {
-  static const double nothing = 0.0;
   int64_t count = 0;
   size_t bytes = 0;
   op_graph(t);
-  if (!values)
-    values = &nothing;
   assert_true(ow_dims_count(rank, dims, &count) && ow_tensor_size(dtype, rank, dims, &bytes));
   void *const data = ow_alloc_zero(&ow_allocator_default, bytes ? bytes : 1, 1);
   assert_non_null(data);
-  fill(dtype, data, count, values);
+  if (values) /* zeros otherwise */
+    fill(dtype, data, count, values);
   t->in[t->in_count] = ow_graph_add_const_copy(t->graph, NULL, dtype, rank, dims, data);
   assert_non_null(t->in[t->in_count++]);
   ow_free(&ow_allocator_default, data);
