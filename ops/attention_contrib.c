@@ -21,8 +21,7 @@ static double contrib_scale(const ow_node *node, int64_t size) {
 
 /* ---- Attention: input [B, S, I], weights [I, 3H], bias? [3H], mask_index?, past? [2, B, N, P, D], attention_bias? ------------------- */
 
-/* Widths of the three parts of the weights. false: the attribute is wrong. */
-static bool att_widths(const ow_node *node, int64_t total, int64_t widths[3]) {
+bool ow_att_widths(const ow_node *node, int64_t total, int64_t widths[3]) {
   size_t count;
   const int64_t *given = ow_node_ints(node, "qkv_hidden_sizes", &count);
   const int64_t heads = ow_node_int(node, "num_heads", 0);
@@ -57,7 +56,7 @@ onward_status ow_att_infer(ow_infer *c) {
   }
   const int64_t heads = ow_node_int(c->node, "num_heads", 0);
   int64_t widths[3];
-  if (!att_widths(c->node, w->dims[1].k, widths))
+  if (!ow_att_widths(c->node, w->dims[1].k, widths))
     return ow_infer_fail(c, ONWARD_MODEL, "%lld columns of weights do not make query, key and value of %lld heads",
                          (long long)w->dims[1].k, (long long)heads);
   OW_TRY(ow_infer_equal(c, x->dims[2], w->dims[0], "the width of the input and rows of the weights"));
@@ -87,7 +86,7 @@ static ow_sdpa att_job(const ow_args *a, const onward_tensor *qkv, int64_t width
   const onward_tensor *x = a->in[OW_ATT_X], *past = ow_args_in(a, OW_ATT_PAST);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = x->dims[1],
                 total = a->in[OW_ATT_WEIGHT]->dims[1];
-  (void)att_widths(a->node, total, widths);
+  (void)ow_att_widths(a->node, total, widths);
   ow_sdpa s = {.batch = x->dims[0],
                .scale = contrib_scale(a->node, widths[0] / heads),
                .keys = length + (past ? past->dims[3] : 0),
@@ -171,13 +170,11 @@ static onward_status att_run(const ow_args *a, void *state, onward_error *err) {
 
 /* ---- MultiHeadAttention: query, key?, value?, bias?, key_padding_mask?, attention_bias?, past_key?, past_value? --------------------- */
 
-enum { MHA_Q, MHA_K, MHA_V, MHA_BIAS, MHA_MASK, MHA_ADDED, MHA_PAST_K, MHA_PAST_V, MHA_REST };
-
 /* Where q, k and v lie: query [B, S, N * D] or packed [B, S, N, 3, D]; key [B, T, N * D], packed with value [B, T, N, 2, D], or
  * [B, N, T, D]. The inputs' ranks are known and right. */
 static ow_sdpa mha_job(const ow_args *a) {
-  const onward_tensor *q = a->in[MHA_Q], *k = ow_args_in(a, MHA_K), *v = ow_args_in(a, MHA_V);
-  const onward_tensor *past = ow_args_in(a, MHA_PAST_K);
+  const onward_tensor *q = a->in[OW_MHA_Q], *k = ow_args_in(a, OW_MHA_K), *v = ow_args_in(a, OW_MHA_V);
+  const onward_tensor *past = ow_args_in(a, OW_MHA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = q->dims[1];
   ow_sdpa s = {.batch = q->dims[0], .dead_nan = true, .bias = ow_contrib_bias_of};
   if (q->rank == 5) {
@@ -203,7 +200,7 @@ static ow_sdpa mha_job(const ow_args *a) {
   }
   if (past) {
     s.past_k = ow_heads_outer(past, heads, past->dims[2], past->dims[3]);
-    s.past_v = ow_heads_outer(a->in[MHA_PAST_V], heads, past->dims[2], a->in[MHA_PAST_V]->dims[3]);
+    s.past_v = ow_heads_outer(a->in[OW_MHA_PAST_V], heads, past->dims[2], a->in[OW_MHA_PAST_V]->dims[3]);
   }
   s.keys = s.k.length + s.past_k.length;
   s.scale = contrib_scale(a->node, s.q.size);
@@ -212,41 +209,41 @@ static ow_sdpa mha_job(const ow_args *a) {
 
 static onward_status mha_infer(ow_infer *c) {
   const int64_t heads = ow_node_int(c->node, "num_heads", 0);
-  const onward_dtype dtype = c->in[MHA_Q].dtype;
+  const onward_dtype dtype = c->in[OW_MHA_Q].dtype;
   if (heads < 1 || heads > INT32_MAX)
     return ow_infer_fail(c, ONWARD_MODEL, "attribute 'num_heads' is %lld", (long long)heads);
-  OW_TRY(ow_infer_types(c, MHA_Q, OW_TYPES_FLOAT));
-  OW_TRY(ow_infer_alike(c, MHA_Q, MHA_BIAS));
-  for (size_t i = MHA_PAST_K; i <= MHA_PAST_V; i++) {
+  OW_TRY(ow_infer_types(c, OW_MHA_Q, OW_TYPES_FLOAT));
+  OW_TRY(ow_infer_alike(c, OW_MHA_Q, OW_MHA_BIAS));
+  for (size_t i = OW_MHA_PAST_K; i <= OW_MHA_PAST_V; i++) {
     OW_TRY(ow_infer_types(c, i, OW_BIT(dtype)));
     OW_TRY(ow_infer_rank(c, i, 4, 4));
   }
-  if (ow_infer_has(c, MHA_REST) || ow_infer_has(c, MHA_REST + 1) || ow_node_output(c->node, 3))
+  if (ow_infer_has(c, OW_MHA_REST) || ow_infer_has(c, OW_MHA_REST + 1) || ow_node_output(c->node, 3))
     return ow_infer_fail(c, ONWARD_UNSUPPORTED, "a shared buffer of past and present, or scores as an output");
-  if (ow_infer_has(c, MHA_PAST_K) != ow_infer_has(c, MHA_PAST_V))
+  if (ow_infer_has(c, OW_MHA_PAST_K) != ow_infer_has(c, OW_MHA_PAST_V))
     return ow_infer_fail(c, ONWARD_MODEL, "past_key and past_value come together");
   bool known = true;
-  for (size_t i = 0; i < MHA_BIAS; i++)
+  for (size_t i = 0; i < OW_MHA_BIAS; i++)
     known &= !ow_infer_has(c, i) || ow_infer_ranked(c, i);
   if (!known) {
     for (size_t o = 0; o < c->out_count && o < 3; o++)
       OW_TRY(ow_infer_set(c, o, dtype, -1, NULL));
     return ONWARD_OK;
   }
-  const ow_shape *q = &c->in[MHA_Q].shape, *k = &c->in[MHA_K].shape, *v = &c->in[MHA_V].shape;
+  const ow_shape *q = &c->in[OW_MHA_Q].shape, *k = &c->in[OW_MHA_K].shape, *v = &c->in[OW_MHA_V].shape;
   const ow_dim n = ow_dim_const(heads);
   ow_dim q_size, v_size, keys;
   if (q->rank == 5) { /* [B, S, N, 3, D] */
-    if (ow_infer_has(c, MHA_K) || ow_infer_has(c, MHA_V))
+    if (ow_infer_has(c, OW_MHA_K) || ow_infer_has(c, OW_MHA_V))
       return ow_infer_fail(c, ONWARD_MODEL, "a packed query leaves out key and value");
     OW_TRY(ow_infer_equal(c, q->dims[2], n, "the number of heads"));
     OW_TRY(ow_infer_equal(c, q->dims[3], ow_dim_const(3), "parts of a packed query"));
     q_size = v_size = q->dims[4];
     keys = q->dims[1];
   } else {
-    OW_TRY(ow_infer_rank(c, MHA_Q, 3, 3));
-    OW_TRY(ow_infer_rank(c, MHA_K, 3, 5));
-    if (!ow_infer_has(c, MHA_K) || (k->rank != 5) != ow_infer_has(c, MHA_V))
+    OW_TRY(ow_infer_rank(c, OW_MHA_Q, 3, 3));
+    OW_TRY(ow_infer_rank(c, OW_MHA_K, 3, 5));
+    if (!ow_infer_has(c, OW_MHA_K) || (k->rank != 5) != ow_infer_has(c, OW_MHA_V))
       return ow_infer_fail(c, ONWARD_MODEL, "key and value do not go with the query");
     if (ow_dim_is_const(q->dims[2]) && q->dims[2].k % heads != 0)
       return ow_infer_fail(c, ONWARD_MODEL, "a width of %lld is no multiple of %lld heads", (long long)q->dims[2].k,
@@ -260,7 +257,7 @@ static onward_status mha_infer(ow_infer *c) {
       v_size = k->dims[4];
       keys = k->dims[1];
     } else {
-      OW_TRY(ow_infer_rank(c, MHA_V, k->rank, k->rank));
+      OW_TRY(ow_infer_rank(c, OW_MHA_V, k->rank, k->rank));
       const bool outer = k->rank == 4;
       for (int32_t d = 0; d < k->rank - 1; d++)
         OW_TRY(ow_infer_equal(c, k->dims[d], v->dims[d], "a dim of key and value"));
@@ -275,19 +272,19 @@ static onward_status mha_infer(ow_infer *c) {
       keys = k->dims[outer ? 2 : 1];
     }
   }
-  for (size_t i = MHA_PAST_K; i <= MHA_PAST_V && ow_infer_has(c, MHA_PAST_K) && ow_infer_ranked(c, i); i++) {
+  for (size_t i = OW_MHA_PAST_K; i <= OW_MHA_PAST_V && ow_infer_has(c, OW_MHA_PAST_K) && ow_infer_ranked(c, i); i++) {
     const ow_shape *p = &c->in[i].shape;
-    const ow_dim want[4] = {q->dims[0], n, c->in[MHA_PAST_K].shape.dims[2], i == MHA_PAST_K ? q_size : v_size};
+    const ow_dim want[4] = {q->dims[0], n, c->in[OW_MHA_PAST_K].shape.dims[2], i == OW_MHA_PAST_K ? q_size : v_size};
     for (int32_t d = 0; d < 4; d++)
       OW_TRY(ow_infer_equal(c, p->dims[d], want[d], "a dim of past"));
   }
-  if (ow_infer_has(c, MHA_PAST_K) && ow_infer_ranked(c, MHA_PAST_K))
-    keys = ow_dim_add(c->dims, c->in[MHA_PAST_K].shape.dims[2], keys);
+  if (ow_infer_has(c, OW_MHA_PAST_K) && ow_infer_ranked(c, OW_MHA_PAST_K))
+    keys = ow_dim_add(c->dims, c->in[OW_MHA_PAST_K].shape.dims[2], keys);
   const ow_dim width = ow_dim_mul(c->dims, n, ow_dim_add(c->dims, ow_dim_add(c->dims, q_size, q_size), v_size));
-  OW_TRY(ow_want_vector(c, MHA_BIAS, width, "length of the bias"));
-  OW_TRY(ow_contrib_infer_mask(c, MHA_MASK, q->dims[0], q->dims[1], keys));
+  OW_TRY(ow_want_vector(c, OW_MHA_BIAS, width, "length of the bias"));
+  OW_TRY(ow_contrib_infer_mask(c, OW_MHA_MASK, q->dims[0], q->dims[1], keys));
   const ow_dim scores[4] = {q->dims[0], n, q->dims[1], keys};
-  OW_TRY(ow_contrib_infer_added(c, MHA_ADDED, scores));
+  OW_TRY(ow_contrib_infer_added(c, OW_MHA_ADDED, scores));
   const ow_dim out[3] = {q->dims[0], q->dims[1], ow_dim_mul(c->dims, n, v_size)};
   OW_TRY(ow_infer_set(c, 0, dtype, 3, out));
   for (size_t o = 1; o < c->out_count && o < 3; o++) {
@@ -323,7 +320,7 @@ static double *mha_add_bias(const ow_sdpa *s, ow_heads *x, const onward_tensor *
 
 static onward_status mha_run(const ow_args *a, void *state, onward_error *err) {
   (void)state, (void)err;
-  const onward_tensor *bias = ow_args_in(a, MHA_BIAS), *out = ow_args_out(a, 0);
+  const onward_tensor *bias = ow_args_in(a, OW_MHA_BIAS), *out = ow_args_out(a, 0);
   onward_tensor room[3];
   ow_sdpa s = mha_job(a);
   s.workspace = (double *)a->workspace + mha_operands(&s);
@@ -337,8 +334,8 @@ static onward_status mha_run(const ow_args *a, void *state, onward_error *err) {
     const ow_heads to = ow_heads_outer(a->out[o], s.k.heads, s.keys, o == 1 ? s.k.size : s.v.size);
     ow_sdpa_join(&s, &to, o == 1 ? &s.k : &s.v, o == 1 ? &s.past_k : &s.past_v);
   }
-  const ow_contrib_bias context = {.mask = ow_args_in(a, MHA_MASK),
-                                   .added = ow_args_in(a, MHA_ADDED),
+  const ow_contrib_bias context = {.mask = ow_args_in(a, OW_MHA_MASK),
+                                   .added = ow_args_in(a, OW_MHA_ADDED),
                                    .batch = s.batch,
                                    .past = s.past_k.length,
                                    .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f),
@@ -374,7 +371,7 @@ static const ow_attr_spec mha_attrs[] = {{"mask_filter_value", OW_ATTR_FLOAT, fa
                                          {NULL, OW_ATTR_NONE, false}};
 
 static const ow_carry att_carry[] = {{1, OW_ATT_PAST, 3}};
-static const ow_carry mha_carry[] = {{1, MHA_PAST_K, 2}, {2, MHA_PAST_V, 2}};
+static const ow_carry mha_carry[] = {{1, OW_MHA_PAST_K, 2}, {2, OW_MHA_PAST_V, 2}};
 
 const ow_op ow_ops_attention_contrib[] = {{.domain = "com.microsoft",
                                            .name = "Attention",

@@ -3,15 +3,11 @@
 
 #include <inttypes.h>
 
+#include "ops/contrib_mask.h"
 #include "ops/matmul_reference.h"
 #include "ops/mha.h"
 
 #define MOST_HEADS 256 /* mha.c: room for sinks */
-
-static const onward_tensor *contrib_in(const ow_args *a, size_t slot) {
-  return slot < a->in_count ? a->in[slot] : NULL;
-}
-static onward_tensor *contrib_out(const ow_args *a, size_t slot) { return slot < a->out_count ? a->out[slot] : NULL; }
 
 /* Everything is float32, and nothing is there that mha.c does not know. */
 static bool supports_inputs(const ow_args *a, size_t known, ow_why *why) {
@@ -30,27 +26,12 @@ static bool supports_inputs(const ow_args *a, size_t known, ow_why *why) {
 
 /* ---- Attention: x, weight, bias?, mask?, past?, attention_bias? ------------------------------------------------------------------- */
 
-enum { ATT_X, ATT_WEIGHT, ATT_BIAS, ATT_MASK, ATT_PAST, ATT_SCORES, ATT_KNOWN };
-
-/* Columns of q, k and v; total: what they must sum to, or -1. */
-static bool attention_sizes(const ow_node *node, int64_t total, int64_t sizes[3]) {
-  size_t count;
-  const int64_t *given = ow_node_ints(node, "qkv_hidden_sizes", &count);
-  const int64_t heads = ow_node_int(node, "num_heads", 1);
-  for (size_t i = 0; i < 3; i++) {
-    sizes[i] = given && count == 3 ? given[i] : total / 3;
-    if (sizes[i] < 0 || sizes[i] > INT32_MAX || sizes[i] % heads)
-      return false;
-  }
-  return sizes[0] == sizes[1] && sizes[0] + sizes[1] + sizes[2] == total;
-}
-
 /* x: the product, float32 or of the input's type. */
 static void attention_read(const ow_args *a, const onward_tensor *x, ow_mha *h) {
-  const onward_tensor *past = contrib_in(a, ATT_PAST), *bias = contrib_in(a, ATT_BIAS);
+  const onward_tensor *past = ow_args_in(a, OW_ATT_PAST), *bias = ow_args_in(a, OW_ATT_BIAS);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), total = x->dims[2];
   int64_t sizes[3];
-  (void)attention_sizes(a->node, total, sizes);
+  (void)ow_att_widths(a->node, total, sizes);
   *h = (ow_mha){.batch = x->dims[0],
                 .heads = heads,
                 .kv_heads = heads,
@@ -60,11 +41,11 @@ static void attention_read(const ow_args *a, const onward_tensor *x, ow_mha *h) 
                 .v_size = sizes[2] / heads,
                 .past_k = past,
                 .past_v = past,
-                .present_k = contrib_out(a, 1),
-                .present_v = contrib_out(a, 1),
+                .present_k = ow_args_out(a, 1),
+                .present_v = ow_args_out(a, 1),
                 .out = a->out[0],
-                .mask = contrib_in(a, ATT_MASK),
-                .bias = contrib_in(a, ATT_SCORES),
+                .mask = ow_args_in(a, OW_ATT_MASK),
+                .bias = ow_args_in(a, OW_ATT_ADDED),
                 .mask_value = ow_node_float(a->node, "mask_filter_value", -10000.0f),
                 .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
   h->past = past ? past->dims[3] : 0;
@@ -111,7 +92,7 @@ static bool attention_layout(const ow_args *a, attention_room *r) {
   *r = (attention_room){.x = *a->in[0]};
   size_t bytes;
   r->x.dtype = ONWARD_FLOAT32;
-  r->x.dims[2] = a->in[ATT_WEIGHT]->dims[1];
+  r->x.dims[2] = a->in[OW_ATT_WEIGHT]->dims[1];
   if (!ow_product_workspace(a->in[0]->dims[2], &r->x_at) || !ow_size_align(r->x_at, 64, &r->x_at) ||
       !ow_size_mul((size_t)(r->x.dims[0] * r->x.dims[1]), (size_t)r->x.dims[2], &bytes) ||
       !ow_size_mul(bytes, sizeof(float), &bytes))
@@ -140,14 +121,12 @@ static onward_status attention_run_on(const ow_args *a, const ow_attention_core 
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "the workspace is too large");
   r.x.data = (char *)a->workspace + r.x_at;
   product_job job = {{.to = r.x.data}, a->workspace};
-  ow_matmul_each(a->in[0], a->in[ATT_WEIGHT], &r.x, false, false, product_one, &job);
+  ow_matmul_each(a->in[0], a->in[OW_ATT_WEIGHT], &r.x, false, false, product_one, &job);
   attention_read(a, &r.x, &h);
   return ow_mha_run(a, &h, core, (char *)a->workspace + r.heads_at, err);
 }
 
 /* ---- MultiHeadAttention: query, key?, value?, bias?, mask?, attention_bias?, past_key?, past_value? ------------------------------- */
-
-enum { MHA_Q, MHA_K, MHA_V, MHA_BIAS, MHA_MASK, MHA_SCORES, MHA_PAST_K, MHA_PAST_V, MHA_KNOWN };
 
 static ow_mha_rows mha_rows(const onward_tensor *x, int64_t heads, int64_t size, int64_t packed, int64_t which,
                             const onward_tensor *bias, int64_t bias_offset) {
@@ -158,8 +137,8 @@ static ow_mha_rows mha_rows(const onward_tensor *x, int64_t heads, int64_t size,
 }
 
 static void mha_read(const ow_args *a, ow_mha *h) {
-  const onward_tensor *q = a->in[MHA_Q], *k = contrib_in(a, MHA_K), *v = contrib_in(a, MHA_V);
-  const onward_tensor *bias = contrib_in(a, MHA_BIAS), *past = contrib_in(a, MHA_PAST_K);
+  const onward_tensor *q = a->in[OW_MHA_Q], *k = ow_args_in(a, OW_MHA_K), *v = ow_args_in(a, OW_MHA_V);
+  const onward_tensor *bias = ow_args_in(a, OW_MHA_BIAS), *past = ow_args_in(a, OW_MHA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), size = q->rank == 5 ? q->dims[4] : q->dims[2] / heads;
   *h = (ow_mha){.batch = q->dims[0],
                 .heads = heads,
@@ -173,13 +152,13 @@ static void mha_read(const ow_args *a, ow_mha *h) {
                           : v->rank == 4 ? v->dims[3]
                                          : v->dims[2] / heads,
                 .past_k = past,
-                .past_v = contrib_in(a, MHA_PAST_V),
+                .past_v = ow_args_in(a, OW_MHA_PAST_V),
                 .past = past ? past->dims[2] : 0,
-                .present_k = contrib_out(a, 1),
-                .present_v = contrib_out(a, 2),
+                .present_k = ow_args_out(a, 1),
+                .present_v = ow_args_out(a, 2),
                 .out = a->out[0],
-                .mask = contrib_in(a, MHA_MASK),
-                .bias = contrib_in(a, MHA_SCORES),
+                .mask = ow_args_in(a, OW_MHA_MASK),
+                .bias = ow_args_in(a, OW_MHA_ADDED),
                 .mask_value = ow_node_float(a->node, "mask_filter_value", -10000.0f),
                 .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
   h->capacity = h->past + h->fresh;
@@ -199,26 +178,10 @@ static void mha_read(const ow_args *a, ow_mha *h) {
 
 /* ---- GroupQueryAttention ---------------------------------------------------------------------------------------------------- */
 
-enum {
-  GQA_Q,
-  GQA_K,
-  GQA_V,
-  GQA_PAST_K,
-  GQA_PAST_V,
-  GQA_LENGTHS,
-  GQA_TOTAL,
-  GQA_COS,
-  GQA_SIN,
-  GQA_PLACES,
-  GQA_SCORES,
-  GQA_SINK,
-  GQA_KNOWN
-};
-
 /* keys: room when there is no present */
 static void gqa_read(const ow_args *a, ow_mha *h) {
-  const onward_tensor *q = a->in[GQA_Q], *k = contrib_in(a, GQA_K), *v = contrib_in(a, GQA_V);
-  const onward_tensor *past = contrib_in(a, GQA_PAST_K);
+  const onward_tensor *q = a->in[OW_GQA_Q], *k = ow_args_in(a, OW_GQA_K), *v = ow_args_in(a, OW_GQA_V);
+  const onward_tensor *past = ow_args_in(a, OW_GQA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), kv = ow_node_int(a->node, "kv_num_heads", 1);
   const int64_t size = q->dims[2] / (heads + (k ? 0 : 2 * kv)), row = q->dims[2], all = q->dims[1] * row;
   const bool turns = ow_node_int(a->node, "do_rotary", 0) != 0;
@@ -230,21 +193,21 @@ static void gqa_read(const ow_args *a, ow_mha *h) {
                 .size = size,
                 .v_size = size,
                 .past_k = past,
-                .past_v = contrib_in(a, GQA_PAST_V),
+                .past_v = ow_args_in(a, OW_GQA_PAST_V),
                 .past = past ? past->dims[2] : 0,
-                .present_k = contrib_out(a, 1),
-                .present_v = contrib_out(a, 2),
+                .present_k = ow_args_out(a, 1),
+                .present_v = ow_args_out(a, 2),
                 .out = a->out[0],
-                .bias = contrib_in(a, GQA_SCORES),
+                .bias = ow_args_in(a, OW_GQA_ADDED),
                 .softcap = ow_node_float(a->node, "softcap", 0.0f),
                 .causal = true,
                 .dead_zero = true,
                 .smooth = ow_node_int(a->node, "smooth_softmax", 0) > 0,
-                .sink = contrib_in(a, GQA_SINK),
-                .lengths = a->in[GQA_LENGTHS],
-                .cos = turns ? a->in[GQA_COS] : NULL,
-                .sin = turns ? a->in[GQA_SIN] : NULL,
-                .positions = turns ? contrib_in(a, GQA_PLACES) : NULL,
+                .sink = ow_args_in(a, OW_GQA_SINK),
+                .lengths = a->in[OW_GQA_LENGTHS],
+                .cos = turns ? a->in[OW_GQA_COS] : NULL,
+                .sin = turns ? a->in[OW_GQA_SIN] : NULL,
+                .positions = turns ? ow_args_in(a, OW_GQA_POSITIONS) : NULL,
                 .interleaved = ow_node_int(a->node, "rotary_interleaved", 0) != 0};
   const int64_t window = ow_node_int(a->node, "local_window_size", -1);
   h->window = window > 0 ? window : 0;
@@ -282,7 +245,7 @@ static onward_status mha_run_on(const ow_args *a, const ow_attention_core *core,
 static onward_status gqa_run_on(const ow_args *a, const ow_attention_core *core, onward_error *err) {
   ow_mha h;
   gqa_read(a, &h);
-  const int64_t total = ow_index_at(a->in[GQA_TOTAL], 0);
+  const int64_t total = ow_index_at(a->in[OW_GQA_TOTAL], 0);
   h.prompt = total == h.queries;
   if (h.bias && h.bias->dims[3] != total)
     return ow_node_fail(a->node, err, ONWARD_DATA, "an attention bias for %" PRId64 " keys, there are %" PRId64,
@@ -290,12 +253,12 @@ static onward_status gqa_run_on(const ow_args *a, const ow_attention_core *core,
   return ow_mha_run(a, &h, core, a->workspace, err);
 }
 
-static bool attention_supports(const ow_args *a, ow_why *why) { return supports_inputs(a, ATT_KNOWN, why); }
-static bool mha_supports(const ow_args *a, ow_why *why) { return supports_inputs(a, MHA_KNOWN, why); }
+static bool attention_supports(const ow_args *a, ow_why *why) { return supports_inputs(a, OW_ATT_PAST_LENGTH, why); }
+static bool mha_supports(const ow_args *a, ow_why *why) { return supports_inputs(a, OW_MHA_REST, why); }
 static bool gqa_supports(const ow_args *a, ow_why *why) {
   if (ow_node_int(a->node, "local_window_size", -1) == 0)
     return ow_refuse(why, "a window of 0");
-  return supports_inputs(a, GQA_KNOWN, why);
+  return supports_inputs(a, OW_GQA_REST, why);
 }
 
 #define FAST_KERNEL(stem, label)                                                                     \

@@ -4,6 +4,35 @@
 
 #include "graph/op.h"
 
+/* Inputs of MultiHeadAttention and GroupQueryAttention; those of Attention stand in contrib_mask.h. REST: later ones, which the
+ * tiled kernels do not know. */
+enum {
+  OW_MHA_Q,
+  OW_MHA_K,
+  OW_MHA_V,
+  OW_MHA_BIAS,
+  OW_MHA_MASK,
+  OW_MHA_ADDED,
+  OW_MHA_PAST_K,
+  OW_MHA_PAST_V,
+  OW_MHA_REST
+};
+enum {
+  OW_GQA_Q,
+  OW_GQA_K,
+  OW_GQA_V,
+  OW_GQA_PAST_K,
+  OW_GQA_PAST_V,
+  OW_GQA_LENGTHS,
+  OW_GQA_TOTAL,
+  OW_GQA_COS,
+  OW_GQA_SIN,
+  OW_GQA_POSITIONS,
+  OW_GQA_ADDED,
+  OW_GQA_SINK,
+  OW_GQA_REST
+};
+
 extern const ow_kernel ow_attention_fast, ow_mha_fast, ow_gqa_fast;
 
 #endif

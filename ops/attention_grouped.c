@@ -4,21 +4,6 @@
 #include "ops/rotary.h"
 #include "ops/sdpa.h"
 
-enum {
-  GQA_Q,
-  GQA_K,
-  GQA_V,
-  GQA_PAST_K,
-  GQA_PAST_V,
-  GQA_LAST,
-  GQA_TOTAL,
-  GQA_COS,
-  GQA_SIN,
-  GQA_POSITIONS,
-  GQA_BIAS,
-  GQA_SINK
-};
-
 /* ---- infer --------------------------------------------------------------------------------------------------------------- */
 
 static onward_status gqa_infer_attrs(ow_infer *c) {
@@ -26,16 +11,17 @@ static onward_status gqa_infer_attrs(ow_infer *c) {
   if (heads < 1 || kv < 1 || heads > INT32_MAX || heads % kv != 0)
     return ow_infer_fail(c, ONWARD_MODEL, "%lld query heads do not share %lld key heads", (long long)heads,
                          (long long)kv);
-  if (ow_node_int(c->node, "qk_output", 0) != 0 || ow_node_output(c->node, 3) || ow_infer_has(c, GQA_SINK + 1) ||
-      ow_infer_has(c, GQA_SINK + 2))
+  if (ow_node_int(c->node, "qk_output", 0) != 0 || ow_node_output(c->node, 3) || ow_infer_has(c, OW_GQA_SINK + 1) ||
+      ow_infer_has(c, OW_GQA_SINK + 2))
     return ow_infer_fail(c, ONWARD_UNSUPPORTED, "scores as an output, and a quantized cache");
-  for (size_t i = GQA_LAST; i <= GQA_TOTAL; i++)
+  for (size_t i = OW_GQA_LENGTHS; i <= OW_GQA_TOTAL; i++)
     if (!ow_infer_has(c, i))
       return ow_infer_fail(c, ONWARD_MODEL, "input %zu is required but left out", i);
-  if (ow_infer_has(c, GQA_K) != ow_infer_has(c, GQA_V) || ow_infer_has(c, GQA_PAST_K) != ow_infer_has(c, GQA_PAST_V) ||
-      ow_infer_has(c, GQA_COS) != ow_infer_has(c, GQA_SIN))
+  if (ow_infer_has(c, OW_GQA_K) != ow_infer_has(c, OW_GQA_V) ||
+      ow_infer_has(c, OW_GQA_PAST_K) != ow_infer_has(c, OW_GQA_PAST_V) ||
+      ow_infer_has(c, OW_GQA_COS) != ow_infer_has(c, OW_GQA_SIN))
     return ow_infer_fail(c, ONWARD_MODEL, "key and value, the two pasts, and the two tables come together");
-  if (ow_node_int(c->node, "do_rotary", 0) != 0 && !ow_infer_has(c, GQA_COS))
+  if (ow_node_int(c->node, "do_rotary", 0) != 0 && !ow_infer_has(c, OW_GQA_COS))
     return ow_infer_fail(c, ONWARD_MODEL, "do_rotary needs cos_cache and sin_cache");
   return ONWARD_OK;
 }
@@ -43,29 +29,30 @@ static onward_status gqa_infer_attrs(ow_infer *c) {
 static onward_status gqa_infer(ow_infer *c) {
   OW_TRY(gqa_infer_attrs(c));
   const int64_t heads = ow_node_int(c->node, "num_heads", 0), kv = ow_node_int(c->node, "kv_num_heads", 0);
-  const onward_dtype dtype = c->in[GQA_Q].dtype;
+  const onward_dtype dtype = c->in[OW_GQA_Q].dtype;
   static const struct {
     size_t slot;
     int32_t low, high;
     uint32_t types; /* 0: that of the query */
-  } wants[] = {{GQA_Q, 3, 3, OW_TYPES_FLOAT},
-               {GQA_K, 3, 3, 0},
-               {GQA_V, 3, 3, 0},
-               {GQA_PAST_K, 4, 4, 0},
-               {GQA_PAST_V, 4, 4, 0},
-               {GQA_LAST, 1, 2, OW_BIT(ONWARD_INT32)},
-               {GQA_TOTAL, 0, 1, OW_BIT(ONWARD_INT32)},
-               {GQA_COS, 2, 2, 0},
-               {GQA_SIN, 2, 2, 0},
-               {GQA_POSITIONS, 2, 2, OW_BIT(ONWARD_INT64)},
-               {GQA_BIAS, 4, 4, 0},
-               {GQA_SINK, 1, 1, 0}};
+  } wants[] = {{OW_GQA_Q, 3, 3, OW_TYPES_FLOAT},
+               {OW_GQA_K, 3, 3, 0},
+               {OW_GQA_V, 3, 3, 0},
+               {OW_GQA_PAST_K, 4, 4, 0},
+               {OW_GQA_PAST_V, 4, 4, 0},
+               {OW_GQA_LENGTHS, 1, 2, OW_BIT(ONWARD_INT32)},
+               {OW_GQA_TOTAL, 0, 1, OW_BIT(ONWARD_INT32)},
+               {OW_GQA_COS, 2, 2, 0},
+               {OW_GQA_SIN, 2, 2, 0},
+               {OW_GQA_POSITIONS, 2, 2, OW_BIT(ONWARD_INT64)},
+               {OW_GQA_ADDED, 4, 4, 0},
+               {OW_GQA_SINK, 1, 1, 0}};
   for (size_t i = 0; i < sizeof wants / sizeof wants[0]; i++) {
     OW_TRY(ow_infer_types(c, wants[i].slot, wants[i].types ? wants[i].types : OW_BIT(dtype)));
     OW_TRY(ow_infer_rank(c, wants[i].slot, wants[i].low, wants[i].high));
   }
-  const bool packed = !ow_infer_has(c, GQA_K);
-  const ow_shape *q = &c->in[GQA_Q].shape, *past = ow_infer_has(c, GQA_PAST_K) ? &c->in[GQA_PAST_K].shape : NULL;
+  const bool packed = !ow_infer_has(c, OW_GQA_K);
+  const ow_shape *q = &c->in[OW_GQA_Q].shape,
+                 *past = ow_infer_has(c, OW_GQA_PAST_K) ? &c->in[OW_GQA_PAST_K].shape : NULL;
   if (q->rank < 0 || (past && past->rank < 0)) {
     for (size_t o = 0; o < c->out_count && o < 3; o++)
       OW_TRY(ow_infer_set(c, o, dtype, -1, NULL));
@@ -76,7 +63,7 @@ static onward_status gqa_infer(ow_infer *c) {
     return ow_infer_fail(c, ONWARD_MODEL, "a width of %lld is no multiple of %lld heads", (long long)q->dims[2].k,
                          (long long)parts);
   const ow_dim size = ow_dim_floordiv(c->dims, q->dims[2], ow_dim_const(parts));
-  for (size_t i = GQA_K; i <= GQA_V && !packed; i++) {
+  for (size_t i = OW_GQA_K; i <= OW_GQA_V && !packed; i++) {
     if (!ow_infer_ranked(c, i))
       continue;
     OW_TRY(ow_infer_equal(c, c->in[i].shape.dims[0], q->dims[0], "the batch of query and key"));
@@ -84,7 +71,7 @@ static onward_status gqa_infer(ow_infer *c) {
     OW_TRY(
         ow_infer_equal(c, c->in[i].shape.dims[2], ow_dim_mul(c->dims, size, ow_dim_const(kv)), "the width of the key"));
   }
-  for (size_t i = GQA_PAST_K; i <= GQA_PAST_V && past; i++) {
+  for (size_t i = OW_GQA_PAST_K; i <= OW_GQA_PAST_V && past; i++) {
     const ow_shape *p = &c->in[i].shape;
     if (p->rank != 4)
       continue;
@@ -96,7 +83,7 @@ static onward_status gqa_infer(ow_infer *c) {
   const ow_dim out[3] = {q->dims[0], q->dims[1], ow_dim_mul(c->dims, size, ow_dim_const(heads))};
   OW_TRY(ow_infer_set(c, 0, dtype, 3, out));
   size_t count;
-  const ow_dim *total = ow_infer_elems(c, GQA_TOTAL, &count);
+  const ow_dim *total = ow_infer_elems(c, OW_GQA_TOTAL, &count);
   ow_dim length = total && count == 1 ? total[0] : ow_dim_unknown();
   if (ow_dim_is_const(length) && length.k < 0)
     return ow_infer_fail(c, ONWARD_DATA, "total_sequence_length is %lld", (long long)length.k);
@@ -123,14 +110,14 @@ typedef struct gqa_job {
 /* seqlens_k holds the index of the last valid key of each row. In a prompt the rows are padded on the right. */
 static void gqa_span(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total) {
   const gqa_job *const j = s->context;
-  const int64_t valid = ow_index_at(j->args->in[GQA_LAST], b) + 1;
+  const int64_t valid = ow_index_at(j->args->in[OW_GQA_LENGTHS], b) + 1;
   *past = j->prompt ? 0 : valid - s->q.length;
   *total = *past + s->q.length;
 }
 
 static double gqa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_t t) {
   const gqa_job *const j = s->context;
-  const onward_tensor *bias = ow_args_in(j->args, GQA_BIAS);
+  const onward_tensor *bias = ow_args_in(j->args, OW_GQA_ADDED);
   int64_t past, total;
   gqa_span(s, b, &past, &total);
   if (t > past + i || (j->window > 0 && t + j->window <= past + i))
@@ -142,8 +129,8 @@ static double gqa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_
 }
 
 static gqa_job gqa_job_of(const ow_args *a) {
-  const onward_tensor *q = a->in[GQA_Q], *k = ow_args_in(a, GQA_K), *v = ow_args_in(a, GQA_V),
-                      *past = ow_args_in(a, GQA_PAST_K);
+  const onward_tensor *q = a->in[OW_GQA_Q], *k = ow_args_in(a, OW_GQA_K), *v = ow_args_in(a, OW_GQA_V),
+                      *past = ow_args_in(a, OW_GQA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), kv = ow_node_int(a->node, "kv_num_heads", 1);
   const int64_t size = q->dims[2] / (k ? heads : heads + 2 * kv), length = q->dims[1];
   const float scale = ow_node_float(a->node, "scale", 0.0f);
@@ -158,17 +145,18 @@ static gqa_job gqa_job_of(const ow_args *a) {
                      .dead_zero = true,
                      .scale = scale > 0.0f || scale < 0.0f ? (double)scale : 1.0 / sqrt((double)size),
                      .softcap = (double)ow_node_float(a->node, "softcap", 0.0f),
-                     .smooth = ow_node_int(a->node, "smooth_softmax", 0) > 0 || ow_args_in(a, GQA_SINK),
-                     .sink = ow_args_in(a, GQA_SINK),
+                     .smooth = ow_node_int(a->node, "smooth_softmax", 0) > 0 || ow_args_in(a, OW_GQA_SINK),
+                     .sink = ow_args_in(a, OW_GQA_SINK),
                      .span = gqa_span,
                      .bias = gqa_bias}};
   if (ow_node_int(a->node, "do_rotary", 0) != 0) {
-    const onward_tensor *const cos = ow_args_in(a, GQA_COS);
-    j.turn = (ow_turn){cos, ow_args_in(a, GQA_SIN), cos->dims[1], ow_node_int(a->node, "rotary_interleaved", 0) != 0};
+    const onward_tensor *const cos = ow_args_in(a, OW_GQA_COS);
+    j.turn =
+        (ow_turn){cos, ow_args_in(a, OW_GQA_SIN), cos->dims[1], ow_node_int(a->node, "rotary_interleaved", 0) != 0};
   }
   if (past) {
     j.s.past_k = ow_heads_outer(past, kv, past->dims[2], size);
-    j.s.past_v = ow_heads_outer(a->in[GQA_PAST_V], kv, past->dims[2], size);
+    j.s.past_v = ow_heads_outer(a->in[OW_GQA_PAST_V], kv, past->dims[2], size);
   }
   j.s.keys = j.s.past_k.length + length;
   return j;
@@ -202,7 +190,7 @@ static void gqa_turn(const gqa_job *j, const ow_heads *x, int64_t b, int64_t h, 
 /* Lengths and positions are checked before anything is read by them. */
 static onward_status gqa_check(const gqa_job *j, onward_error *err) {
   const ow_args *const a = j->args;
-  const onward_tensor *last = a->in[GQA_LAST], *cos = j->turn.cos, *positions = ow_args_in(a, GQA_POSITIONS);
+  const onward_tensor *last = a->in[OW_GQA_LENGTHS], *cos = j->turn.cos, *positions = ow_args_in(a, OW_GQA_POSITIONS);
   const int64_t length = j->s.q.length, held = j->s.past_k.length;
   if (ow_count(last) != j->s.batch)
     return ow_node_fail(a->node, err, ONWARD_DATA, "seqlens_k has %lld elements for a batch of %lld",
@@ -212,7 +200,7 @@ static onward_status gqa_check(const gqa_job *j, onward_error *err) {
   for (int64_t b = 0; b < j->s.batch; b++) {
     const int64_t at = ow_index_at(last, b);
     if (at < low || at > high)
-      return ow_fail_index(a, GQA_LAST, b, at, low, high, err);
+      return ow_fail_index(a, OW_GQA_LENGTHS, b, at, low, high, err);
     farthest = at > farthest ? at : farthest;
   }
   if (!cos)
@@ -221,7 +209,7 @@ static onward_status gqa_check(const gqa_job *j, onward_error *err) {
     return ow_node_fail(a->node, err, ONWARD_DATA, "tables of %lld columns for heads of %lld", (long long)cos->dims[1],
                         (long long)j->s.q.size);
   if (positions)
-    return ow_check_indices(a, GQA_POSITIONS, 0, cos->dims[0] - 1, err);
+    return ow_check_indices(a, OW_GQA_POSITIONS, 0, cos->dims[0] - 1, err);
   return farthest < cos->dims[0] ? ONWARD_OK
                                  : ow_node_fail(a->node, err, ONWARD_DATA, "position %lld, but the tables end at %lld",
                                                 (long long)farthest, (long long)cos->dims[0] - 1);
@@ -231,9 +219,9 @@ static onward_status gqa_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   gqa_job j = gqa_job_of(a);
   ow_sdpa *const s = &j.s;
-  const onward_tensor *positions = ow_args_in(a, GQA_POSITIONS), *out = a->out[0];
+  const onward_tensor *positions = ow_args_in(a, OW_GQA_POSITIONS), *out = a->out[0];
   const int64_t heads = s->q.heads, kv = s->k.heads, length = s->q.length, size = s->q.size;
-  j.prompt = ow_count(a->in[GQA_TOTAL]) == 1 && ow_index_at(a->in[GQA_TOTAL], 0) == length;
+  j.prompt = ow_count(a->in[OW_GQA_TOTAL]) == 1 && ow_index_at(a->in[OW_GQA_TOTAL], 0) == length;
   if (!j.prompt && !s->past_k.x)
     return ow_node_fail(a->node, err, ONWARD_DATA, "a total length other than the %lld tokens, without a past",
                         (long long)length);
@@ -274,7 +262,7 @@ static const ow_attr_spec gqa_attrs[] = {
     {"scale", OW_ATTR_FLOAT, false},           {"smooth_softmax", OW_ATTR_INT, false},
     {"softcap", OW_ATTR_FLOAT, false},         {NULL, OW_ATTR_NONE, false}};
 
-static const ow_carry gqa_carry[] = {{1, GQA_PAST_K, 2}, {2, GQA_PAST_V, 2}};
+static const ow_carry gqa_carry[] = {{1, OW_GQA_PAST_K, 2}, {2, OW_GQA_PAST_V, 2}};
 
 const ow_op ow_ops_attention_grouped[] = {{.domain = "com.microsoft",
                                            .name = "GroupQueryAttention",

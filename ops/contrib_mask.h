@@ -32,6 +32,8 @@ enum {
   OW_ATT_INPUTS
 };
 
+/* Widths of the three parts of the weights' columns. false: the attribute is wrong, which infer refuses. */
+bool ow_att_widths(const ow_node *node, int64_t total, int64_t widths[3]);
 onward_status ow_att_infer(ow_infer *c);
 onward_status ow_att_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err);
 /* project fills rows [from, to) of the doubles that the workspace begins with, each as long as a row of the weights. */

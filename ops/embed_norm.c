@@ -1,5 +1,7 @@
 /* ONNX Runtime's EmbedLayerNormalization: the sum of word, position and segment embeddings, normalized. And RelativePositionBias:
  * T5's buckets of distances. */
+#include "ops/embed_norm.h"
+
 #include "ops/reference.h"
 
 enum {
@@ -62,6 +64,16 @@ static onward_status embed_prepare(const ow_args *a, void *state, size_t *worksp
   return ONWARD_OK;
 }
 
+void ow_embed_lengths(const onward_tensor *ids, const onward_tensor *mask, const onward_tensor *lengths) {
+  const int64_t tokens = ids->dims[1];
+  for (int64_t b = 0; b < ids->dims[0]; b++) {
+    int64_t kept = 0;
+    for (int64_t t = 0; mask && t < tokens; t++)
+      kept += ow_index_at(mask, b * tokens + t) != 0;
+    ow_set_i64(ONWARD_INT32, lengths->data, b, kept);
+  }
+}
+
 static onward_status embed_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   const onward_tensor *ids = a->in[EMBED_IDS], *word = a->in[EMBED_WORD], *place = a->in[EMBED_PLACE];
@@ -101,12 +113,8 @@ static onward_status embed_run(const ow_args *a, void *state, onward_error *err)
       ow_store(out->dtype, out->data, t * width + j,
                (row[j] - mean) * inv * ow_load(scale->dtype, scale->data, j) + ow_load(shift->dtype, shift->data, j));
   }
-  for (int64_t b = 0; lengths && b < ids->dims[0]; b++) { /* how many tokens of the row the mask keeps */
-    int64_t kept = 0;
-    for (int64_t t = 0; mask && t < tokens; t++)
-      kept += ow_index_at(mask, b * tokens + t) != 0;
-    ow_set_i64(ONWARD_INT32, lengths->data, b, kept);
-  }
+  if (lengths)
+    ow_embed_lengths(ids, mask, lengths);
   return ONWARD_OK;
 }
 

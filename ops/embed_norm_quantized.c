@@ -1,4 +1,5 @@
 /* ONNX Runtime's QEmbedLayerNormalization: EmbedLayerNormalization on tables of 8 bits, each with a scale and a zero point. */
+#include "ops/embed_norm.h"
 #include "ops/reference.h"
 
 enum { QEMBED_IDS, QEMBED_SEGMENTS, QEMBED_WORD, QEMBED_PLACE, QEMBED_SEGMENT, QEMBED_GAIN, QEMBED_SHIFT, QEMBED_MASK };
@@ -87,12 +88,8 @@ static onward_status qembed_run(const ow_args *a, void *state, onward_error *err
       ow_store(out->dtype, out->data, t * width + j,
                (row[j] - mean) * inv * qembed_value(a, QEMBED_GAIN, j) + qembed_value(a, QEMBED_SHIFT, j));
   }
-  for (int64_t b = 0; lengths && b < ids->dims[0]; b++) { /* how many tokens of the row the mask keeps */
-    int64_t kept = 0;
-    for (int64_t t = 0; mask && t < tokens; t++)
-      kept += ow_index_at(mask, b * tokens + t) != 0;
-    ow_set_i64(ONWARD_INT32, lengths->data, b, kept);
-  }
+  if (lengths)
+    ow_embed_lengths(ids, mask, lengths);
   return ONWARD_OK;
 }
 

@@ -6,6 +6,16 @@
 #define QUANTIZE_SMALL_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8) | OW_BIT(ONWARD_INT16) | OW_BIT(ONWARD_UINT16))
 #define QUANTIZE_SCALE_TYPES (OW_TYPES_FLOAT | OW_BIT(ONWARD_FLOAT8E8M0))
 
+onward_status ow_quantized_infer_param(ow_infer *c, size_t slot, ow_dim length, bool known) {
+  if (!ow_infer_has(c, slot))
+    return ONWARD_OK;
+  OW_TRY(ow_infer_rank(c, slot, 0, 1));
+  const ow_shape *p = &c->in[slot].shape;
+  if (p->rank != 1 || ow_dim_is(p->dims[0], 1) || !known)
+    return ONWARD_OK;
+  return ow_infer_equal(c, p->dims[0], length, "length of a scale or zero point");
+}
+
 double ow_quantize_round(onward_dtype dtype, double value, double zero) {
   const ow_dtype_info *info = ow_dtype(dtype);
   const double low = info->kind == OW_KIND_SIGNED ? -ldexp(1.0, info->bits - 1) : 0.0;

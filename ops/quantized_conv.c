@@ -4,17 +4,6 @@
 
 #define QCONV_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8))
 
-/* A scale or zero point: one element, or a vector with one for each of `length`. */
-static onward_status qconv_infer_param(ow_infer *c, size_t slot, ow_dim length, bool known) {
-  if (!ow_infer_has(c, slot))
-    return ONWARD_OK;
-  OW_TRY(ow_infer_rank(c, slot, 0, 1));
-  const ow_shape *p = &c->in[slot].shape;
-  if (p->rank != 1 || ow_dim_is(p->dims[0], 1) || !known)
-    return ONWARD_OK;
-  return ow_infer_equal(c, p->dims[0], length, "length of a scale or zero point");
-}
-
 static double qconv_param(const onward_tensor *t, int64_t i, double otherwise) {
   return t ? ow_load(t->dtype, t->data, ow_count(t) == 1 ? 0 : i) : otherwise;
 }
@@ -29,8 +18,8 @@ static onward_status conv_integer_infer(ow_infer *c) {
   for (size_t i = 0; i < 4; i++)
     OW_TRY(ow_infer_types(c, i, QCONV_TYPES));
   OW_TRY(ow_conv_infer(c, 0, 1, SIZE_MAX, ONWARD_INT32));
-  OW_TRY(qconv_infer_param(c, 2, ow_dim_const(1), true));
-  return qconv_infer_param(c, 3, c->in[1].shape.dims[0], ow_infer_ranked(c, 1));
+  OW_TRY(ow_quantized_infer_param(c, 2, ow_dim_const(1), true));
+  return ow_quantized_infer_param(c, 3, c->in[1].shape.dims[0], ow_infer_ranked(c, 1));
 }
 
 static onward_status qlinear_conv_check(ow_infer *c) {
@@ -42,9 +31,9 @@ static onward_status qlinear_conv_check(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 8, OW_BIT(ONWARD_INT32)));
   OW_TRY(ow_conv_infer(c, 0, 3, 8, c->in[7].dtype));
   for (size_t i = 0; i < 4; i++)
-    OW_TRY(qconv_infer_param(c, single[i], ow_dim_const(1), true));
-  OW_TRY(qconv_infer_param(c, 4, c->in[3].shape.dims[0], ow_infer_ranked(c, 3)));
-  return qconv_infer_param(c, 5, c->in[3].shape.dims[0], ow_infer_ranked(c, 3));
+    OW_TRY(ow_quantized_infer_param(c, single[i], ow_dim_const(1), true));
+  OW_TRY(ow_quantized_infer_param(c, 4, c->in[3].shape.dims[0], ow_infer_ranked(c, 3)));
+  return ow_quantized_infer_param(c, 5, c->in[3].shape.dims[0], ow_infer_ranked(c, 3));
 }
 
 static bool qconv_last(const ow_node *node) { return ow_node_int(node, "channels_last", 0) != 0; }

@@ -6,19 +6,8 @@
 
 #define QUANTIZED_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8))
 
-/* A scale or zero point: one element, or a vector with one for each of `length`. */
-static onward_status quantized_infer_param(ow_infer *c, size_t slot, ow_dim length, bool known) {
-  if (!ow_infer_has(c, slot))
-    return ONWARD_OK;
-  OW_TRY(ow_infer_rank(c, slot, 0, 1));
-  const ow_shape *p = &c->in[slot].shape;
-  if (p->rank != 1 || ow_dim_is(p->dims[0], 1) || !known)
-    return ONWARD_OK;
-  return ow_infer_equal(c, p->dims[0], length, "length of a scale or zero point");
-}
-
 static onward_status quantized_infer_scalar(ow_infer *c, size_t slot) {
-  return quantized_infer_param(c, slot, ow_dim_const(1), true);
+  return ow_quantized_infer_param(c, slot, ow_dim_const(1), true);
 }
 
 /* Rows of a (fixed when a is a vector) and columns of b. */
@@ -94,8 +83,8 @@ static onward_status matmul_integer_infer(ow_infer *c) {
   for (size_t i = 0; i < 4; i++)
     OW_TRY(ow_infer_types(c, i, QUANTIZED_TYPES));
   OW_TRY(ow_matmul_infer(c, 0, 1, false, false, ONWARD_INT32));
-  OW_TRY(quantized_infer_param(c, 2, quantized_rows(c, 0), ow_infer_ranked(c, 0)));
-  return quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1));
+  OW_TRY(ow_quantized_infer_param(c, 2, quantized_rows(c, 0), ow_infer_ranked(c, 0)));
+  return ow_quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1));
 }
 
 static onward_status matmul_integer_run(const ow_args *a, void *state, onward_error *err) {
@@ -115,9 +104,9 @@ static onward_status qlinear_matmul_infer(ow_infer *c) {
     OW_TRY(ow_infer_types(c, scales[i], OW_TYPES_FLOAT));
   OW_TRY(ow_matmul_infer(c, 0, 3, false, false, c->in[7].dtype));
   for (size_t i = 1; i < 3; i++)
-    OW_TRY(quantized_infer_param(c, i, quantized_rows(c, 0), ow_infer_ranked(c, 0)));
+    OW_TRY(ow_quantized_infer_param(c, i, quantized_rows(c, 0), ow_infer_ranked(c, 0)));
   for (size_t i = 4; i < 6; i++)
-    OW_TRY(quantized_infer_param(c, i, quantized_columns(c, 3), ow_infer_ranked(c, 3)));
+    OW_TRY(ow_quantized_infer_param(c, i, quantized_columns(c, 3), ow_infer_ranked(c, 3)));
   OW_TRY(quantized_infer_scalar(c, 6));
   return quantized_infer_scalar(c, 7);
 }
@@ -146,8 +135,8 @@ static onward_status matmul_to_float_infer(ow_infer *c) {
   OW_TRY(ow_matmul_infer(c, 0, 1, false, false, c->in[2].dtype));
   OW_TRY(quantized_infer_scalar(c, 2));
   OW_TRY(quantized_infer_scalar(c, 4));
-  OW_TRY(quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
-  OW_TRY(quantized_infer_param(c, 5, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  OW_TRY(ow_quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  OW_TRY(ow_quantized_infer_param(c, 5, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
   return ow_infer_ranked(c, 1) ? ow_want_vector(c, 6, quantized_columns(c, 1), "length of the bias") : ONWARD_OK;
 }
 
@@ -172,8 +161,8 @@ static onward_status dynamic_matmul_infer(ow_infer *c) {
   OW_TRY(ow_infer_types(c, 3, QUANTIZED_TYPES));
   OW_TRY(ow_infer_types(c, 4, OW_BIT(ONWARD_FLOAT32)));
   OW_TRY(ow_matmul_infer(c, 0, 1, false, false, ONWARD_FLOAT32));
-  OW_TRY(quantized_infer_param(c, 2, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
-  OW_TRY(quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  OW_TRY(ow_quantized_infer_param(c, 2, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
+  OW_TRY(ow_quantized_infer_param(c, 3, quantized_columns(c, 1), ow_infer_ranked(c, 1)));
   return ow_infer_ranked(c, 1) ? ow_want_vector(c, 4, quantized_columns(c, 1), "length of the bias") : ONWARD_OK;
 }
 
@@ -237,8 +226,8 @@ static onward_status qgemm_infer(ow_infer *c) {
   OW_TRY(quantized_infer_scalar(c, 8));
   const bool known = ow_infer_ranked(c, 0) && ow_infer_ranked(c, 3);
   const ow_dim columns = known ? c->in[3].shape.dims[!trans_b] : ow_dim_unknown();
-  OW_TRY(quantized_infer_param(c, 4, columns, known));
-  OW_TRY(quantized_infer_param(c, 5, columns, known));
+  OW_TRY(ow_quantized_infer_param(c, 4, columns, known));
+  OW_TRY(ow_quantized_infer_param(c, 5, columns, known));
   OW_TRY(ow_infer_rank(c, 6, 0, 2));
   const ow_dim dims[2] = {known ? c->in[0].shape.dims[trans_a] : ow_dim_unknown(), columns};
   const ow_shape *add = &c->in[6].shape;

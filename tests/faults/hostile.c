@@ -183,7 +183,7 @@ static void wrong(check *c, const char *format, ...) {
   c->failed = 1;
 }
 
-static bool in_list(const char *list, const char *word) {
+bool hostile_in_list(const char *list, const char *word) {
   const size_t length = strlen(word);
   for (const char *at = list; (at = strstr(at, word)) != NULL; at += length)
     if ((at == list || at[-1] == '|') && (at[length] == '\0' || at[length] == '|'))
@@ -312,7 +312,7 @@ int hostile_load(const char *name, const char *path, const onward_model_options 
   const onward_status got = load_once(&c, path, options, &err, false);
   const double seconds = cpu_seconds() - start;
   const uint64_t peak = memory_figure("VmHWM:");
-  if (!in_list(status, onward_status_name(got)))
+  if (!hostile_in_list(status, onward_status_name(got)))
     wrong(&c, "want %s, got %s '%s'", status, onward_status_name(got), err.message);
   else if (got != ONWARD_OK && !hostile_matches(message ? message : ".", err.message))
     wrong(&c, "want '%s', got '%s'", message ? message : "", err.message);

@@ -50,6 +50,8 @@ typedef struct hostile_output {
 } hostile_output;
 void hostile_command(const char *const *words, hostile_output *output);
 
+/* Whether word is one of "A|B|C". */
+bool hostile_in_list(const char *list, const char *word);
 bool hostile_matches(const char *pattern, const char *text); /* an extended regular expression */
 uint64_t hostile_random(uint64_t *seed);
 bool hostile_sanitized(void);

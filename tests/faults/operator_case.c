@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <math.h>
-#include <regex.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -157,23 +156,6 @@ static bool tensor_differs(const onward_tensor *got, const onward_tensor *want, 
   return false;
 }
 
-static bool listed(const char *list, const char *word) {
-  const size_t length = strlen(word);
-  for (const char *at = list; (at = strstr(at, word)); at += length)
-    if ((at == list || at[-1] == '|') && (at[length] == '|' || at[length] == '\0'))
-      return true;
-  return false;
-}
-
-static bool matches(const char *pattern, const char *text) {
-  regex_t regex;
-  if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB))
-    return false;
-  const bool found = regexec(&regex, text, 0, NULL, 0) == 0;
-  regfree(&regex);
-  return found;
-}
-
 typedef struct form {
   bool fixed, no_passes, reference;
 } form;
@@ -210,11 +192,11 @@ static int run_form(const operator_row *row, form f) {
     status = onward_session_create(loaded, &session_options, &session, &err);
   if (!status)
     status = onward_session_run(session, feeds, fed, got, outputs, NULL, &err);
-  bool wrong = !listed(row->status, onward_status_name(status));
+  bool wrong = !hostile_in_list(row->status, onward_status_name(status));
   if (wrong)
     snprintf(what, sizeof what, "want %s, got %s '%.150s'", row->status, onward_status_name(status), err.message);
   else if (status)
-    wrong = !matches(row->message ? row->message : ".", err.message) || !strstr(err.message, "'n'"),
+    wrong = !hostile_matches(row->message ? row->message : ".", err.message) || !strstr(err.message, "'n'"),
     snprintf(what, sizeof what, "want '%s' and the node, got '%.180s'", row->message, err.message);
   for (size_t i = 0; !status && !wrong && i < wanted; i++)
     wrong = tensor_differs(&got[i].tensor, &want[i].tensor, what, sizeof what);
