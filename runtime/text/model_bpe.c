@@ -173,7 +173,9 @@ onward_status ow_bpe_read(ow_token_model *m, const ow_node *node, onward_error *
     ow_bytes_add(&joined, right + prefix, right_length - prefix);
     const int64_t a = ow_token_find(m, left, left_length), b = ow_token_find(m, right, right_length);
     const int64_t c = joined.data ? ow_token_find(m, joined.data, joined.length) : -1;
-    if (a < 0 || b < 0 || c < 0)
+    if (joined.failed)
+      s = ow_fail(err, ONWARD_MEMORY, "out of memory");
+    else if (a < 0 || b < 0 || c < 0)
       s = ow_fail(err, ONWARD_FORMAT, "model.merges[%u]: '%.40s' is not in the vocabulary", rank,
                   a < 0   ? left
                   : b < 0 ? right

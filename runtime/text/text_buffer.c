@@ -47,6 +47,10 @@ void ow_pieces_add(ow_pieces *p, ow_piece piece) {
     p->items[p->count++] = piece;
 }
 
+onward_status ow_pieces_check(const ow_pieces *p, onward_error *err) {
+  return p->failed || p->text.failed ? ow_fail(err, ONWARD_MEMORY, "no memory for the text") : ONWARD_OK;
+}
+
 void ow_pieces_clear(ow_pieces *p) { p->count = p->text.length = 0; }
 
 void ow_pieces_free(ow_pieces *p) {

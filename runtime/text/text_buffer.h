@@ -36,7 +36,9 @@ typedef struct ow_pieces {
 } ow_pieces;
 
 void ow_pieces_add(ow_pieces *p, ow_piece piece); /* the bytes are in p->text already */
-void ow_pieces_clear(ow_pieces *p);               /* keeps the memory */
+/* MEMORY when something could not grow: then a piece may lie beyond the text, so nobody may read it. */
+onward_status ow_pieces_check(const ow_pieces *p, onward_error *err);
+void ow_pieces_clear(ow_pieces *p); /* keeps the memory */
 void ow_pieces_free(ow_pieces *p);
 static inline const char *ow_piece_text(const ow_pieces *p, size_t i) {
   return p->text.data ? p->text.data + p->items[i].start : "";

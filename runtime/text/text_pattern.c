@@ -26,6 +26,8 @@ static onward_status compile(const char *expression, const char *path, ow_patter
   pcre2_compile_context_free(context);
   if (pattern->code)
     return ONWARD_OK;
+  if (code == PCRE2_ERROR_HEAP_FAILED)
+    return ow_fail(err, ONWARD_MEMORY, "%s: out of memory", path);
   char text[128] = "";
   (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
   return ow_fail(err, ONWARD_UNSUPPORTED, "%s: at %zu of the expression '%.100s': %s", path, (size_t)at, expression,
@@ -136,6 +138,10 @@ static onward_status find_expression(const ow_pattern *pattern, const char *text
     const int r = match(&find, at);
     if (r == PCRE2_ERROR_NOMATCH)
       break;
+    if (r == PCRE2_ERROR_NOMEMORY) {
+      s = ow_fail(err, ONWARD_MEMORY, "out of memory");
+      break;
+    }
     if (r < 0) {
       s = ow_fail(err, ONWARD_LIMIT, "a regular expression took more than its match limit after byte %zu of the text",
                   at);

@@ -10,7 +10,7 @@ void ow_steps_free(ow_steps *steps) {
 
 onward_status ow_steps_run(const ow_steps *steps, ow_pieces *pieces, onward_error *err) {
   ow_pieces next = {0};
-  onward_status s = ONWARD_OK;
+  onward_status s = ow_pieces_check(pieces, err);
   for (size_t k = 0; k < steps->count && !s; k++) {
     ow_pieces_clear(&next);
     next.work += pieces->count;
@@ -23,8 +23,8 @@ onward_status ow_steps_run(const ow_steps *steps, ow_pieces *pieces, onward_erro
         s = steps->items[k].run(&steps->items[k], ow_piece_text(pieces, i), p.length, p.first, &next, err);
       }
     }
-    if (!s && (next.failed || next.text.failed))
-      s = ow_fail(err, ONWARD_MEMORY, "out of memory");
+    if (!s)
+      s = ow_pieces_check(&next, err);
     const ow_pieces other = *pieces;
     *pieces = next;
     next = other;

@@ -300,16 +300,16 @@ onward_status ow_decoders_read(ow_decoders *ds, const ow_node *node, onward_erro
 
 onward_status ow_decoders_run(const ow_decoders *ds, ow_pieces *tokens, onward_error *err) {
   ow_pieces next = {0};
-  onward_status s = ONWARD_OK;
+  onward_status s = ow_pieces_check(tokens, err);
   for (size_t k = 0; k < ds->count && !s; k++) {
     ow_pieces_clear(&next);
     s = ds->items[k].run(&ds->items[k], tokens, &next, err);
+    if (!s)
+      s = ow_pieces_check(&next, err);
     const ow_pieces other = *tokens;
     *tokens = next;
     next = other;
   }
-  if (!s && (tokens->failed || tokens->text.failed || next.failed || next.text.failed))
-    s = ow_fail(err, ONWARD_MEMORY, "out of memory");
   ow_pieces_free(&next);
   return s;
 }

@@ -60,6 +60,8 @@ static const char *scan_string(const char *text, size_t size, size_t *at) {
         i += 6;
       }
       i += 6;
+    } else if (i + 1 < size && !memchr("\"\\/bfnrt", text[i + 1], 8)) {
+      return *at = i, "want one of \"\\/bfnrtu after \\";
     } else {
       i += 2;
     }
@@ -68,6 +70,94 @@ static const char *scan_string(const char *text, size_t size, size_t *at) {
     return "a string does not end";
   *at = i;
   return NULL;
+}
+
+enum { NUMBER_MAX = 63 }; /* what cJSON reads of a number */
+
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+static size_t digits(const char *text, size_t size, size_t at) {
+  size_t n = 0;
+  while (at + n < size && text[at + n] >= '0' && text[at + n] <= '9')
+    n++;
+  return n;
+}
+
+/* Bytes of the number or word at `at`; 0: none. */
+static size_t scalar_length(const char *text, size_t size, size_t at) {
+  static const char *const words[] = {"true", "false", "null"};
+  for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+    if (strlen(words[w]) <= size - at && memcmp(text + at, words[w], strlen(words[w])) == 0)
+      return strlen(words[w]);
+  size_t end = at + (text[at] == '-'), n = digits(text, size, end);
+  if (n == 0 || (n > 1 && text[end] == '0'))
+    return 0;
+  end += n;
+  if (end < size && text[end] == '.') {
+    if ((n = digits(text, size, end + 1)) == 0)
+      return 0;
+    end += n + 1;
+  }
+  if (end < size && (text[end] == 'e' || text[end] == 'E')) {
+    end++;
+    end += end < size && (text[end] == '+' || text[end] == '-');
+    if ((n = digits(text, size, end)) == 0)
+      return 0;
+    end += n;
+  }
+  return end - at;
+}
+
+/* The grammar of RFC 8259, so that a parser that then fails did so for lack of memory. What is wrong, and where; NULL: nothing. */
+static const char *scan_value(const char *text, size_t size, size_t *at) {
+  enum { VALUE, ITEM_OR_END, KEY, KEY_OR_END, COLON, COMMA_OR_END, END } want = VALUE;
+  uint64_t objects = 0; /* bit d: what is open at depth d is an object */
+  size_t depth = 0, i = 0;
+  for (; i < size; i++) {
+    const char c = text[i];
+    *at = i;
+    if (is_space(c))
+      continue;
+    const bool object = depth > 0 && (objects >> (depth - 1) & 1);
+    if (want == END)
+      return "text after the JSON value";
+    if ((want == KEY_OR_END && c == '}') || (want == ITEM_OR_END && c == ']') ||
+        (want == COMMA_OR_END && c == (object ? '}' : ']'))) {
+      want = --depth > 0 ? COMMA_OR_END : END;
+    } else if (want == COMMA_OR_END) {
+      if (c != ',')
+        return object ? "not JSON: want ',' or '}'" : "not JSON: want ',' or ']'";
+      want = object ? KEY : VALUE;
+    } else if (want == COLON) {
+      if (c != ':')
+        return "not JSON: want ':'";
+      want = VALUE;
+    } else if (c == '"') {
+      const char *const what = scan_string(text, size, at);
+      if (what)
+        return what;
+      i = *at;
+      want = want == KEY || want == KEY_OR_END ? COLON : depth > 0 ? COMMA_OR_END : END;
+    } else if (want == KEY || want == KEY_OR_END) {
+      return "not JSON: want a key";
+    } else if (c == '{' || c == '[') {
+      if (depth == OW_JSON_DEPTH)
+        return "nested deeper than 64";
+      objects = (objects & ~(UINT64_C(1) << depth)) | (uint64_t)(c == '{') << depth;
+      depth++;
+      want = c == '{' ? KEY_OR_END : ITEM_OR_END;
+    } else {
+      const size_t length = scalar_length(text, size, i);
+      if (length == 0)
+        return "not JSON: want a value";
+      if (length > NUMBER_MAX)
+        return "a number of more than 63 characters";
+      i += length - 1;
+      want = depth > 0 ? COMMA_OR_END : END;
+    }
+  }
+  *at = size;
+  return want == END ? NULL : "not JSON: it ends too early";
 }
 
 static onward_status check_numbers(const cJSON *root, onward_error *err) {
@@ -92,28 +182,13 @@ static onward_status check_numbers(const cJSON *root, onward_error *err) {
 onward_status ow_json_parse(const char *text, size_t size, cJSON **root, onward_error *err) {
   if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
     return fail_at(text, 0, "a byte order mark before the JSON text", err);
-  size_t depth = 0;
-  for (size_t i = 0; i < size; i++) {
-    if (text[i] == '"') {
-      const char *what = scan_string(text, size, &i);
-      if (what)
-        return fail_at(text, i, what, err);
-    } else if (text[i] == '{' || text[i] == '[') {
-      if (++depth > OW_JSON_DEPTH)
-        return fail_at(text, i, "nested deeper than 64", err);
-    } else if (text[i] == '}' || text[i] == ']') {
-      depth -= depth > 0;
-    }
-  }
-  const char *end = NULL;
-  cJSON *const json = cJSON_ParseWithLengthOpts(text, size, &end, 0);
+  size_t at = 0;
+  const char *const what = scan_value(text, size, &at);
+  if (what)
+    return fail_at(text, at, what, err);
+  cJSON *const json = cJSON_ParseWithLength(text, size);
   if (!json)
-    return fail_at(text, end && end >= text && end <= text + size ? (size_t)(end - text) : 0, "not JSON", err);
-  for (; end < text + size; end++)
-    if (!strchr(" \t\r\n", *end) || *end == '\0') {
-      cJSON_Delete(json);
-      return fail_at(text, (size_t)(end - text), "text after the JSON value", err);
-    }
+    return ow_fail(err, ONWARD_MEMORY, "no memory for the JSON text of %zu bytes", size);
   const onward_status s = check_numbers(json, err);
   if (s)
     cJSON_Delete(json);

@@ -97,7 +97,8 @@ onward_status ow_tokenizer_ids(const onward_tokenizer *t, const char *text, size
   ow_pieces raw = {0}, pieces = {0};
   ow_text_repair(text ? text : "", length, &clean);
   ow_added_split(&t->added, &t->added.raw, clean.data ? clean.data : "", clean.length, true, &raw);
-  onward_status s = ow_steps_run(&t->normalizer, &raw, err);
+  onward_status s = clean.failed ? ow_fail(err, ONWARD_MEMORY, "no memory for the text of %zu bytes", length)
+                                 : ow_steps_run(&t->normalizer, &raw, err);
   for (size_t i = 0; i < raw.count && !s; i++) {
     const ow_piece p = raw.items[i];
     if (p.id < 0)
@@ -113,8 +114,8 @@ onward_status ow_tokenizer_ids(const onward_tokenizer *t, const char *text, size
     else if (pieces.items[i].length > 0)
       s = t->model.run(&t->model, ow_piece_text(&pieces, i), pieces.items[i].length, out, err);
   out->work += raw.work + pieces.work + pieces.count;
-  if (!s && (clean.failed || raw.failed || raw.text.failed || pieces.failed || pieces.text.failed || out->failed))
-    s = ow_fail(err, ONWARD_MEMORY, "out of memory");
+  if (!s && out->failed)
+    s = ow_fail(err, ONWARD_MEMORY, "no memory for the ids");
   ow_bytes_free(&clean);
   ow_pieces_free(&raw);
   ow_pieces_free(&pieces);

@@ -43,7 +43,22 @@ static void test_files(void **state) {
     const char *says;
   } cases[] = {
       /* not JSON, or not clean */
-      {"{", ONWARD_FORMAT, "line 1 column"},
+      {"{", ONWARD_FORMAT, "line 1 column 2: not JSON: it ends too early"},
+      {"", ONWARD_FORMAT, "line 1 column 1: not JSON: it ends too early"},
+      {"{\"a\"}", ONWARD_FORMAT, "line 1 column 5: not JSON: want ':'"},
+      {"{\"a\":}", ONWARD_FORMAT, "line 1 column 6: not JSON: want a value"},
+      {"{\"a\":1,}", ONWARD_FORMAT, "line 1 column 8: not JSON: want a key"},
+      {"{a:1}", ONWARD_FORMAT, "line 1 column 2: not JSON: want a key"},
+      {"{\"a\":1]", ONWARD_FORMAT, "line 1 column 7: not JSON: want ',' or '}'"},
+      {"[1 2]", ONWARD_FORMAT, "line 1 column 4: not JSON: want ',' or ']'"},
+      {"[1,]", ONWARD_FORMAT, "line 1 column 4: not JSON: want a value"},
+      {"[01]", ONWARD_FORMAT, "line 1 column 2: not JSON: want a value"},
+      {"[1.]", ONWARD_FORMAT, "line 1 column 2: not JSON: want a value"},
+      {"[1e+]", ONWARD_FORMAT, "line 1 column 2: not JSON: want a value"},
+      {"[nul]", ONWARD_FORMAT, "line 1 column 2: not JSON: want a value"},
+      {"[1000000000000000000000000000000000000000000000000000000000000000]", ONWARD_FORMAT, "more than 63 characters"},
+      {"[\"\\q\"]", ONWARD_FORMAT, "line 1 column 3: want one of"},
+      {"[[{\"a\":[true,false,null,-0.5e-3,{}]}]]", ONWARD_FORMAT, "want an object"}, /* well-formed */
       {"{\"a\":\n\"\x01\"}", ONWARD_FORMAT, "line 2 column 2: control character"},
       {"{\"a\":\"\xFF\"}", ONWARD_FORMAT, "line 1 column 7: invalid UTF-8"},
       {"{\"a\":\"\\u0000\"}", ONWARD_FORMAT, "U+0000"},
