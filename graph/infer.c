@@ -67,6 +67,54 @@ bool ow_node_is_dynamic(const ow_node *node) {
   return any;
 }
 
+/* ---- pasts kept in place ---------------------------------------------------------------------------------------------------- */
+
+bool ow_node_in_place(const ow_node *node, size_t carry) {
+  return node->op && carry < node->op->carry_count && (ow_node_int(node, OW_IN_PLACE, 0) >> carry & 1);
+}
+
+const ow_value *ow_node_past(const ow_node *node, size_t out) {
+  for (size_t k = 0; node->op && k < node->op->carry_count; k++)
+    if (node->op->carry[k].out == out && ow_node_in_place(node, k))
+      return ow_node_input(node, node->op->carry[k].in);
+  return NULL;
+}
+
+void ow_shape_axis_first(ow_shape *shape, int32_t axis) {
+  const ow_dim along = shape->dims[axis];
+  memmove(shape->dims + 1, shape->dims, (size_t)axis * sizeof *shape->dims);
+  shape->dims[0] = along;
+}
+
+void ow_shape_axis_back(ow_shape *shape, int32_t axis) {
+  const ow_dim along = shape->dims[0];
+  memmove(shape->dims, shape->dims + 1, (size_t)axis * sizeof *shape->dims);
+  shape->dims[axis] = along;
+}
+
+#define CARRYING 16 /* inputs of an operator that keeps a past in place */
+
+static onward_status infer_row(const ow_node *node, ow_infer *c) {
+  const ow_op *const op = node->op;
+  if (op->carry_count == 0 || ow_node_int(node, OW_IN_PLACE, 0) == 0)
+    return op->infer(c);
+  ow_type in[CARRYING];
+  const ow_type *const as_they_lie = c->in;
+  if (c->in_count > CARRYING)
+    return ow_fail(c->err, ONWARD_INTERNAL, "%zu inputs beside a past in place", c->in_count);
+  memcpy(in, c->in, c->in_count * sizeof *in);
+  for (size_t k = 0; k < op->carry_count; k++)
+    if (ow_node_in_place(node, k) && in[op->carry[k].in].shape.rank > op->carry[k].axis)
+      ow_shape_axis_back(&in[op->carry[k].in].shape, op->carry[k].axis);
+  c->in = in;
+  const onward_status status = op->infer(c);
+  c->in = as_they_lie;
+  for (size_t k = 0; k < op->carry_count && status == ONWARD_OK; k++)
+    if (ow_node_in_place(node, k) && c->out[op->carry[k].out].shape.rank > op->carry[k].axis)
+      ow_shape_axis_first(&c->out[op->carry[k].out].shape, op->carry[k].axis);
+  return status;
+}
+
 onward_status ow_infer_call(const ow_node *node, ow_infer *c) {
   for (size_t i = 0; i < c->in_count && !(node->op->flags & OW_OP_CONTAINERS); i++)
     if (c->in[i].kind != OW_VALUE_TENSOR)
@@ -75,7 +123,7 @@ onward_status ow_infer_call(const ow_node *node, ow_infer *c) {
   for (size_t i = 0; i < c->out_count; i++)
     c->out[i] = (ow_type){.kind = OW_VALUE_TENSOR, .dtype = ONWARD_UNDEFINED, .shape = {.rank = -1}};
   c->pending = false;
-  const onward_status status = node->op->infer(c);
+  const onward_status status = infer_row(node, c);
   if (ow_dims_failed(c->dims))
     return ow_node_fail(node, c->err, ONWARD_MEMORY, "no memory for symbolic shapes");
   if (status != ONWARD_OK) {

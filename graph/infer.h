@@ -17,6 +17,10 @@ size_t ow_infer_out_count(const ow_node *node);
  * shape, no plain dim is negative, and a dim left unknown makes the call pending. Errors name the node. At load and at bind. */
 onward_status ow_infer_call(const ow_node *node, ow_infer *c);
 
+/* The axis of a shape becomes its first, or the first becomes the axis. */
+void ow_shape_axis_first(ow_shape *shape, int32_t axis);
+void ow_shape_axis_back(ow_shape *shape, int32_t axis);
+
 /* One node, at load: reads the types of its inputs, sets those of its outputs. */
 onward_status ow_infer_node(ow_graph *graph, ow_node *node, onward_error *err);
 

@@ -147,8 +147,7 @@ typedef struct ow_inplace {
 #define OW_OP_NONDETERMINISTIC 2u /* never folded, never merged with its twin */
 #define OW_OP_CONTAINERS 16u      /* its infer knows of sequences and optionals; for all others they are an error */
 #define OW_OP_COMMUTATIVE 4u      /* inputs 0 and 1 may change places */
-#define OW_OP_APPEND 8u  /* output 0 is input 0 and more behind it, in the memory of input 0: a state's buffer */
-#define OW_OP_CUSTOM 32u /* from a plug-in: no pass knows what it does */
+#define OW_OP_CUSTOM 32u          /* from a plug-in: no pass knows what it does */
 
 /* Input `in` is a past and output `out` its present, which is the past and new rows behind it along axis: what a state carries from
  * one run to the next. */
@@ -156,6 +155,11 @@ typedef struct ow_carry {
   uint8_t out, in;
   int8_t axis;
 } ow_carry;
+
+/* Bit k of this attribute, which no row lists and only the stateful form of a graph gives: carry k of the row is kept in place. Past
+ * and present then lie with their axis first, in one memory, and the operator writes nothing but new rows. A row's infer sees both as
+ * the operator is defined; a kernel sees them as they lie. */
+#define OW_IN_PLACE "in_place"
 
 #define OW_ANY_COUNT UINT32_MAX /* variadic: no upper bound */
 
@@ -177,6 +181,9 @@ typedef struct ow_op {
 } ow_op;
 
 bool ow_node_is_dynamic(const ow_node *node);
+bool ow_node_in_place(const ow_node *node, size_t carry);
+/* The past in whose memory output `out` goes on; NULL: it is no present that is kept in place. */
+const ow_value *ow_node_past(const ow_node *node, size_t out);
 
 typedef struct ow_registry ow_registry;
 

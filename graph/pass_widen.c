@@ -97,7 +97,7 @@ static bool joins_past(const ow_node *node) {
     if (v && v->is_input)
       return true;
   }
-  return (ow_node_is(node, "Concat") || node->op->flags & OW_OP_APPEND) && node->inputs[0] && node->inputs[0]->is_input;
+  return ow_node_is(node, "Concat") && node->inputs[0] && node->inputs[0]->is_input;
 }
 
 /* Whether a node is to keep its type whatever inference says. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "graph/infer.h"
 #include "graph/pass.h"
 #include "graph/pass_util.h"
 
@@ -24,14 +25,16 @@ static size_t output_of(const ow_graph *graph, const ow_value *value) {
   return SIZE_MAX;
 }
 
+/* before NULL: at the end */
 static ow_node *add_node(ow_graph *graph, const ow_registry *registry, ow_node *before, const char *domain,
                          const char *type, ow_value *const *inputs, size_t count) {
   const int64_t version = domain[0] ? 1 : ow_graph_opset(graph, "");
+  const ow_node *const near = before ? before : graph->last;
   const ow_op *const row = ow_registry_find(registry, domain, type, version);
   ow_value *const out = row ? ow_graph_add_value(graph, NULL) : NULL;
-  ow_node *const node =
-      out ? ow_graph_add_node(graph, before, before->name, domain, type, (int32_t)version, inputs, count, &out, 1)
-          : NULL;
+  ow_node *const node = out ? ow_graph_add_node(graph, before, near ? near->name : "", domain, type, (int32_t)version,
+                                                inputs, count, &out, 1)
+                            : NULL;
   if (node)
     node->op = row;
   return node;
@@ -47,17 +50,11 @@ static ow_node *add_restored(ow_graph *graph, const ow_registry *registry, ow_no
   return node && ow_node_add_ints(node, "perm", perm, (size_t)rank) ? node : NULL;
 }
 
-static void move_axis_first(ow_shape *shape, int32_t axis) {
-  const ow_dim along = shape->dims[axis];
-  memmove(shape->dims + 1, shape->dims, (size_t)axis * sizeof *shape->dims);
-  shape->dims[0] = along;
-}
-
 /* The input itself, and what it was before names were taken at their word. */
 static void move_input_axis(ow_graph *graph, size_t input, int32_t axis) {
-  move_axis_first(&graph->inputs[input]->type.shape, axis);
+  ow_shape_axis_first(&graph->inputs[input]->type.shape, axis);
   if (graph->input_shapes)
-    move_axis_first(&graph->input_shapes[input], axis);
+    ow_shape_axis_first(&graph->input_shapes[input], axis);
 }
 
 static int32_t free_axis(const ow_shape *shape, int32_t except) {
@@ -78,43 +75,76 @@ static ow_node *find_concat(const ow_graph *graph, const ow_value *past, size_t 
   return NULL;
 }
 
-/* The operator that takes a past and gives its present, by its row. */
-static ow_node *find_carrier(const ow_graph *graph, const ow_value *past, size_t *output, int32_t *axis) {
+/* The operator that takes a past and gives its present, by its row: *carry is which of its pasts. */
+static ow_node *find_carrier(const ow_graph *graph, const ow_value *past, size_t *output, size_t *carry) {
   for (size_t u = 0; u < past->use_count; u++) {
     ow_node *const node = past->uses[u].node;
     if (!node->op || node->graph != graph)
       continue;
-    for (size_t k = 0; k < node->op->carry_count; k++) {
-      const ow_carry *const carry = &node->op->carry[k];
-      if (carry->in == past->uses[u].slot && ow_node_output(node, carry->out) &&
-          (*output = output_of(graph, node->outputs[carry->out])) != SIZE_MAX) {
-        *axis = carry->axis;
+    for (*carry = 0; *carry < node->op->carry_count; ++*carry) {
+      const ow_carry *const c = &node->op->carry[*carry];
+      if (c->in == past->uses[u].slot && c->axis < past->type.shape.rank && ow_node_output(node, c->out) &&
+          (*output = output_of(graph, node->outputs[c->out])) != SIZE_MAX)
         return node;
-      }
     }
   }
   return NULL;
 }
 
-static bool rewrite(ow_graph *graph, const ow_registry *registry, size_t input, ow_node *concat, int32_t axis) {
+static bool keep_in_place(ow_node *node, size_t carry) {
+  for (size_t i = 0; i < node->attr_count; i++)
+    if (strcmp(node->attrs[i].name, OW_IN_PLACE) == 0) {
+      node->attrs[i].i |= INT64_C(1) << carry;
+      return true;
+    }
+  return ow_node_add_int(node, OW_IN_PLACE, INT64_C(1) << carry);
+}
+
+static ow_node *add_append(ow_graph *graph, const ow_registry *registry, ow_node *before, ow_value *past,
+                           ow_value *rows, int32_t axis) {
+  ow_node *const append = add_node(graph, registry, before, "onward", "Append", (ow_value *[]){past, rows}, 2);
+  return append && ow_node_add_int(append, "axis", axis) && keep_in_place(append, 0) ? append : NULL;
+}
+
+/* Users of value, an output of node in the state's layout, get the model's instead. */
+static bool restore_output(ow_graph *graph, const ow_registry *registry, const ow_node *node, ow_value *value,
+                           int32_t rank, int32_t axis) {
+  ow_node *const whole = add_restored(graph, registry, node->next, value, rank, axis);
+  return whole && ow_graph_replace_value(graph, value, whole->outputs[0]) && ow_node_set_input(whole, 0, value);
+}
+
+/* The past changes its layout: input `slot` of node takes it so, others see it as the model has it. */
+static bool turn_input(ow_graph *graph, const ow_registry *registry, size_t input, ow_node *node, size_t slot,
+                       int32_t axis) {
   ow_value *const past = graph->inputs[input];
-  const int32_t rank = past->type.shape.rank;
-  ow_node *const append =
-      add_node(graph, registry, concat, "onward", "Append", (ow_value *[]){past, concat->inputs[1]}, 2);
-  if (!append || !ow_node_add_int(append, "axis", axis))
-    return false;
-  ow_node *const present = add_restored(graph, registry, concat, append->outputs[0], rank, axis);
-  if (!present || !ow_graph_replace_value(graph, concat->outputs[0], present->outputs[0]))
-    return false;
-  ow_graph_remove_node(graph, concat);
-  if (past->use_count > 1) { /* others see the past as the model has it */
-    ow_node *const whole = add_restored(graph, registry, graph->first, past, rank, axis);
+  if (past->use_count > 1) {
+    ow_node *const whole = add_restored(graph, registry, graph->first, past, past->type.shape.rank, axis);
     if (!whole || !ow_graph_replace_value(graph, past, whole->outputs[0]) || !ow_node_set_input(whole, 0, past) ||
-        !ow_node_set_input(append, 0, past))
+        !ow_node_set_input(node, slot, past))
       return false;
   }
   move_input_axis(graph, input, axis);
   return true;
+}
+
+static bool rewrite_concat(ow_graph *graph, const ow_registry *registry, size_t input, ow_node *concat, int32_t axis) {
+  ow_node *const append = add_append(graph, registry, concat, graph->inputs[input], concat->inputs[1], axis);
+  if (!append || !ow_graph_replace_value(graph, concat->outputs[0], append->outputs[0]) ||
+      !restore_output(graph, registry, append, append->outputs[0], graph->inputs[input]->type.shape.rank, axis))
+    return false;
+  ow_graph_remove_node(graph, concat);
+  return turn_input(graph, registry, input, append, 0, axis);
+}
+
+static bool rewrite_carrier(ow_graph *graph, const ow_registry *registry, size_t input, ow_node *node, size_t k) {
+  const ow_carry *const carry = &node->op->carry[k];
+  ow_value *const present = node->outputs[carry->out];
+  const int32_t rank = graph->inputs[input]->type.shape.rank;
+  if (!keep_in_place(node, k) || !restore_output(graph, registry, node, present, rank, carry->axis))
+    return false;
+  if (present->type.shape.rank == rank)
+    ow_shape_axis_first(&present->type.shape, carry->axis);
+  return turn_input(graph, registry, input, node, carry->in, carry->axis);
 }
 
 /* ---- constant pasts ----------------------------------------------------------------------------------------------------------- */
@@ -194,17 +224,21 @@ onward_status ow_state_form(ow_graph *graph, const ow_registry *registry, ow_sta
     if (past->type.kind != OW_VALUE_TENSOR || rank < 2 || past->output_count)
       continue;
     ow_state_pair pair = {.input = i, .rank = rank};
-    ow_node *const concat = find_concat(graph, past, &pair.output);
+    size_t carry;
+    ow_node *const concat = find_concat(graph, past, &pair.output), *carrier;
     if (concat) {
       const int64_t axis = ow_node_int(concat, "axis", 0);
       pair.axis = (int32_t)(axis < 0 ? axis + rank : axis);
       if (pair.axis < 0 || pair.axis >= rank)
         continue;
       pair.batch_axis = free_axis(&past->type.shape, pair.axis);
-      if (!rewrite(graph, registry, i, concat, pair.axis))
+      if (!rewrite_concat(graph, registry, i, concat, pair.axis))
         return no_memory(err);
-    } else if (find_carrier(graph, past, &pair.output, &pair.axis)) {
+    } else if ((carrier = find_carrier(graph, past, &pair.output, &carry))) {
+      pair.axis = carrier->op->carry[carry].axis;
       pair.batch_axis = free_axis(&past->type.shape, pair.axis);
+      if (!rewrite_carrier(graph, registry, i, carrier, carry))
+        return no_memory(err);
     } else {
       continue;
     }
@@ -222,11 +256,10 @@ onward_status ow_state_form(ow_graph *graph, const ow_registry *registry, ow_sta
 static bool append_first(ow_graph *graph, const ow_registry *registry, const ow_state_pair *pair) {
   ow_value *const past = graph->inputs[pair->input], *const present = graph->outputs[pair->output].value;
   ow_node *const before = present->producer ? present->producer->next : graph->first;
-  ow_node *const append = add_node(graph, registry, before, "onward", "Append", (ow_value *[]){past, present}, 2);
-  if (!append || !ow_node_add_int(append, "axis", pair->axis))
-    return false;
-  ow_node *const whole = add_restored(graph, registry, before, append->outputs[0], pair->rank, pair->axis);
-  if (!whole || !ow_graph_replace_value(graph, present, whole->outputs[0]) || !ow_node_set_input(append, 1, present))
+  ow_node *const append = add_append(graph, registry, before, past, present, pair->axis);
+  if (!append || !ow_graph_replace_value(graph, present, append->outputs[0]) ||
+      !ow_node_set_input(append, 1, present) ||
+      !restore_output(graph, registry, append, append->outputs[0], pair->rank, pair->axis))
     return false;
   move_input_axis(graph, pair->input, pair->axis);
   return true;
@@ -239,11 +272,11 @@ onward_status ow_state_form_first(ow_graph *graph, const ow_registry *registry, 
     return no_memory(err);
   for (size_t p = 0; p < count; p++) {
     pairs[p] = from[p];
-    pairs[p].append = NULL;
+    pairs[p].present = pairs[p].rows = NULL;
     if (pairs[p].output == SIZE_MAX)
       return ow_fail(err, ONWARD_UNSUPPORTED, "no output gives what input '%s' holds",
                      graph->inputs[pairs[p].input]->name);
-    if (from[p].append && !append_first(graph, registry, &pairs[p]))
+    if (!from[p].constant && !append_first(graph, registry, &pairs[p]))
       return no_memory(err);
   }
   *out = pairs;
@@ -253,10 +286,16 @@ onward_status ow_state_form_first(ow_graph *graph, const ow_registry *registry, 
 onward_status ow_state_bind(const ow_graph *graph, ow_state_pair *pairs, size_t count, onward_error *err) {
   for (size_t p = 0; p < count; p++) {
     const ow_value *const past = graph->inputs[pairs[p].input];
-    for (size_t u = 0; u < past->use_count && !pairs[p].append; u++)
-      if (past->uses[u].node->op && (past->uses[u].node->op->flags & OW_OP_APPEND) && past->uses[u].slot == 0)
-        pairs[p].append = past->uses[u].node;
+    for (size_t u = 0; u < past->use_count && !pairs[p].present; u++) {
+      const ow_node *const node = past->uses[u].node;
+      for (size_t o = 0; o < node->output_count && !pairs[p].present; o++)
+        if (node->outputs[o] && ow_node_past(node, o) == past) {
+          pairs[p].present = node->outputs[o];
+          pairs[p].rows = ow_node_is_in(node, "onward", "Append") ? node->inputs[1] : NULL;
+        }
+    }
+    if (!pairs[p].present && !pairs[p].constant)
+      return ow_fail(err, ONWARD_INTERNAL, "no operator goes on with input '%s'", past->name);
   }
-  (void)err;
   return ONWARD_OK;
 }

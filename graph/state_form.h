@@ -5,6 +5,9 @@
  *
  * past' is the graph input under the layout of the state's buffer: the axis that grows comes first. Append writes its new rows
  * behind the past, in place. Pairs are found by structure, never by the name of a model.
+ * An operator that takes a past and gives its present (ow_carry) stays; it keeps them in place itself (OW_IN_PLACE):
+ *
+ *     past ──► operator ──► present             becomes     past' ──► operator ──► Transpose ──► users of present
  *
  * A merged decoder has two graphs, with and without a past, after its If is inlined. Its pairs are found in the first; in the second
  * the present is appended to a past of length 0.
@@ -17,15 +20,15 @@
 #include "graph/op.h"
 
 typedef struct ow_state_pair {
-  size_t input, output;  /* of the graph: past, present; a constant past may have none (SIZE_MAX) */
-  int32_t rank;          /* of the past as the model has it */
-  int32_t axis;          /* that grows; -1: none does */
-  int32_t batch_axis;    /* -1: none is free */
-  bool constant;         /* never grows; axis is -1 */
-  const ow_node *append; /* NULL: constant, or carried: the operator makes a whole present and the state keeps it */
+  size_t input, output;           /* of the graph: past, present; a constant past may have none (SIZE_MAX) */
+  int32_t rank;                   /* of the past as the model has it */
+  int32_t axis;                   /* that grows; -1: none does */
+  int32_t batch_axis;             /* -1: none is free */
+  bool constant;                  /* never grows; axis is -1 */
+  const ow_value *present, *rows; /* in place, and the new rows where a node gives them; present NULL: constant */
 } ow_state_pair;
 
-/* On a copy of the file's graph, before inference. *pairs lie in the graph's arena; append is set by ow_state_bind. */
+/* On a copy of the file's graph, before inference. *pairs lie in the graph's arena; ow_state_bind finds present and rows. */
 onward_status ow_state_form(ow_graph *graph, const ow_registry *registry, ow_state_pair **pairs, size_t *count,
                             onward_error *err);
 /* Of the same model's graph without a past: pairs are those of the one with a past. */

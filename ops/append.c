@@ -54,6 +54,7 @@ static onward_status run_append(const ow_args *a, void *state, onward_error *err
 static const ow_kernel append_reference = {.name = "append_reference", .flags = OW_KERNEL_UNALIGNED, .run = run_append};
 static const ow_kernel *const append_kernels[] = {&append_reference, NULL};
 static const ow_attr_spec append_attrs[] = {{"axis", OW_ATTR_INT, true}, {NULL, OW_ATTR_NONE, false}};
+static const ow_carry append_carry[] = {{0, 0, 0}};
 
 const ow_op ow_ops_append[] = {{.domain = "onward",
                                 .name = "Append",
@@ -63,7 +64,9 @@ const ow_op ow_ops_append[] = {{.domain = "onward",
                                 .min_outputs = 1,
                                 .max_outputs = 1,
                                 .attrs = append_attrs,
-                                .flags = OW_OP_APPEND | OW_OP_NONDETERMINISTIC,
+                                .flags = OW_OP_NONDETERMINISTIC,
                                 .infer = infer_append,
+                                .carry = append_carry,
+                                .carry_count = 1,
                                 .kernels = append_kernels},
                                {.name = NULL}};

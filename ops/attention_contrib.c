@@ -89,9 +89,11 @@ static ow_sdpa att_job(const ow_args *a, const onward_tensor *qkv, int64_t width
   (void)ow_att_widths(a->node, total, widths);
   ow_sdpa s = {.batch = x->dims[0],
                .scale = contrib_scale(a->node, widths[0] / heads),
-               .keys = length + (past ? past->dims[3] : 0),
+               .past_k = ow_heads_cache(a->node, 0, past, 0),
+               .past_v = ow_heads_cache(a->node, 0, past, 1),
                .dead_nan = true,
                .bias = ow_contrib_bias_of};
+  s.keys = length + s.past_k.length;
   ow_heads *const parts[3] = {&s.q, &s.k, &s.v};
   int64_t offset = 0;
   for (int i = 0; i < 3; offset += widths[i++])
@@ -132,21 +134,14 @@ static void att_project(void *context, int64_t from, int64_t to) {
 }
 
 void ow_att_run(const ow_args *a, ow_range_fn project, void *context) {
-  const onward_tensor *past = ow_args_in(a, OW_ATT_PAST), *present = ow_args_out(a, 1), *out = ow_args_out(a, 0);
+  const onward_tensor *out = ow_args_out(a, 0);
   const onward_tensor qkv = {.dtype = ONWARD_FLOAT64, .data = a->workspace};
   int64_t widths[3];
   ow_sdpa s = att_job(a, &qkv, widths);
   ow_parallel_ranges(a->threads, s.batch * s.q.length, 1, project, context);
-  if (past) {
-    s.past_k = ow_heads_outer(past, s.k.heads, past->dims[3], s.k.size);
-    s.past_v = s.past_k;
-    s.past_v.offset = s.batch * s.past_k.b;
-  }
-  if (present) {
-    ow_heads to = ow_heads_outer(present, s.k.heads, s.keys, s.k.size);
-    ow_sdpa_join(&s, &to, &s.k, &s.past_k);
-    to.offset = s.batch * to.b;
-    ow_sdpa_join(&s, &to, &s.v, &s.past_v);
+  for (int64_t part = 0; part < 2; part++) {
+    const ow_heads to = ow_heads_cache(a->node, 0, ow_args_out(a, 1), part);
+    ow_sdpa_join(&s, &to, part ? &s.v : &s.k, part ? &s.past_v : &s.past_k);
   }
   const ow_contrib_bias bias = {.mask = ow_args_in(a, OW_ATT_MASK),
                                 .added = ow_args_in(a, OW_ATT_ADDED),
@@ -174,9 +169,12 @@ static onward_status att_run(const ow_args *a, void *state, onward_error *err) {
  * [B, N, T, D]. The inputs' ranks are known and right. */
 static ow_sdpa mha_job(const ow_args *a) {
   const onward_tensor *q = a->in[OW_MHA_Q], *k = ow_args_in(a, OW_MHA_K), *v = ow_args_in(a, OW_MHA_V);
-  const onward_tensor *past = ow_args_in(a, OW_MHA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), length = q->dims[1];
-  ow_sdpa s = {.batch = q->dims[0], .dead_nan = true, .bias = ow_contrib_bias_of};
+  ow_sdpa s = {.batch = q->dims[0],
+               .past_k = ow_heads_cache(a->node, 0, ow_args_in(a, OW_MHA_PAST_K), 0),
+               .past_v = ow_heads_cache(a->node, 1, ow_args_in(a, OW_MHA_PAST_V), 0),
+               .dead_nan = true,
+               .bias = ow_contrib_bias_of};
   if (q->rank == 5) {
     const int64_t size = q->dims[4], row = heads * 3 * size;
     s.q = (ow_heads){q, heads, length, size, 0, length * row, 3 * size, row};
@@ -197,10 +195,6 @@ static ow_sdpa mha_job(const ow_args *a) {
       s.k = ow_heads_inner(k, heads, k->dims[1], k->dims[2] / heads);
       s.v = ow_heads_inner(v, heads, v->dims[1], v->dims[2] / heads);
     }
-  }
-  if (past) {
-    s.past_k = ow_heads_outer(past, heads, past->dims[2], past->dims[3]);
-    s.past_v = ow_heads_outer(a->in[OW_MHA_PAST_V], heads, past->dims[2], a->in[OW_MHA_PAST_V]->dims[3]);
   }
   s.keys = s.k.length + s.past_k.length;
   s.scale = contrib_scale(a->node, s.q.size);
@@ -331,7 +325,7 @@ static onward_status mha_run(const ow_args *a, void *state, onward_error *err) {
     (void)mha_add_bias(&s, &s.v, bias, 2 * width, &room[2], to);
   }
   for (size_t o = 1; o < a->out_count && o < 3; o++) {
-    const ow_heads to = ow_heads_outer(a->out[o], s.k.heads, s.keys, o == 1 ? s.k.size : s.v.size);
+    const ow_heads to = ow_heads_cache(a->node, o - 1, a->out[o], 0);
     ow_sdpa_join(&s, &to, o == 1 ? &s.k : &s.v, o == 1 ? &s.past_k : &s.past_v);
   }
   const ow_contrib_bias context = {.mask = ow_args_in(a, OW_MHA_MASK),

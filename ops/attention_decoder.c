@@ -5,7 +5,10 @@
 
 enum { DEC_Q, DEC_K, DEC_V, DEC_MASK, DEC_ADDED, DEC_PAST_K, DEC_PAST_V, DEC_LENGTH, DEC_BEAMS, DEC_CACHE, DEC_BIAS };
 
-static bool dec_shared(const ow_node *node) { return ow_node_int(node, "past_present_share_buffer", 0) != 0; }
+/* The past is a buffer of which the first past_sequence_length rows count. One that a state keeps in place counts as a whole. */
+static bool dec_shared(const ow_node *node) {
+  return ow_node_int(node, "past_present_share_buffer", 0) != 0 && !ow_node_in_place(node, 0);
+}
 
 static onward_status dec_infer(ow_infer *c) {
   const int64_t heads = ow_node_int(c->node, "num_heads", 0);
@@ -96,9 +99,11 @@ static onward_status dec_infer(ow_infer *c) {
 
 static ow_sdpa dec_job(const ow_args *a) {
   const onward_tensor *q = a->in[DEC_Q], *k = ow_args_in(a, DEC_K), *v = ow_args_in(a, DEC_V);
-  const onward_tensor *past = ow_args_in(a, DEC_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), width = q->dims[2];
-  ow_sdpa s = {.batch = q->dims[0], .bias = ow_contrib_bias_of};
+  ow_sdpa s = {.batch = q->dims[0],
+               .past_k = ow_heads_cache(a->node, 0, ow_args_in(a, DEC_PAST_K), 0),
+               .past_v = ow_heads_cache(a->node, 1, ow_args_in(a, DEC_PAST_V), 0),
+               .bias = ow_contrib_bias_of};
   if (!k) {
     const int64_t size = width / 3 / heads;
     s.q = s.k = s.v = (ow_heads){q, heads, 1, size, 0, width, size, width};
@@ -113,12 +118,7 @@ static ow_sdpa dec_job(const ow_args *a) {
     s.k = ow_heads_inner(k, heads, 1, k->dims[2] / heads);
     s.v = ow_heads_inner(v, heads, 1, v->dims[2] / heads);
   }
-  s.keys = s.k.length;
-  if (past) {
-    s.past_k = ow_heads_outer(past, heads, past->dims[2], past->dims[3]);
-    s.past_v = ow_heads_outer(a->in[DEC_PAST_V], heads, past->dims[2], a->in[DEC_PAST_V]->dims[3]);
-    s.keys += past->dims[2];
-  }
+  s.keys = s.k.length + s.past_k.length;
   const float scale = ow_node_float(a->node, "scale", 0.0f);
   s.scale = scale > 0.0f || scale < 0.0f ? (double)scale : 1.0 / sqrt((double)s.q.size);
   return s;
@@ -160,7 +160,7 @@ static onward_status dec_run(const ow_args *a, void *state, onward_error *err) {
   const onward_tensor *bias = ow_args_in(a, DEC_BIAS), *length = ow_args_in(a, DEC_LENGTH),
                       *mask = ow_args_in(a, DEC_MASK), *added = ow_args_in(a, DEC_ADDED);
   ow_sdpa s = dec_job(a);
-  int64_t past = s.past_k.x ? s.past_k.length : 0;
+  int64_t past = s.past_k.length;
   if (s.past_k.x && dec_shared(a->node)) {
     const int64_t given = ow_count(length) > 0 ? ow_index_at(length, 0) : -1;
     if (given < 0 || given >= past)
@@ -193,9 +193,7 @@ static onward_status dec_run(const ow_args *a, void *state, onward_error *err) {
   s.context = &context;
   s.span = dec_span;
   for (size_t o = 1; o < a->out_count && o < 3; o++) {
-    const onward_tensor *present = a->out[o];
-    const ow_heads to =
-        ow_heads_outer(present, s.k.heads, present ? present->dims[2] : 0, o == 1 ? s.k.size : s.v.size);
+    const ow_heads to = ow_heads_cache(a->node, o - 1, a->out[o], 0);
     ow_sdpa_join(&s, &to, o == 1 ? &s.k : &s.v, o == 1 ? &s.past_k : &s.past_v);
   }
   s.shown = ow_args_out(a, 3);
@@ -217,6 +215,8 @@ static const ow_attr_spec dec_attrs[] = {{"mask_filter_value", OW_ATTR_FLOAT, fa
                                          {"scale", OW_ATTR_FLOAT, false},
                                          {NULL, OW_ATTR_NONE, false}};
 
+static const ow_carry dec_carry[] = {{1, DEC_PAST_K, 2}, {2, DEC_PAST_V, 2}};
+
 const ow_op ow_ops_attention_decoder[] = {{.domain = "com.microsoft",
                                            .name = "DecoderMaskedMultiHeadAttention",
                                            .since = 1,
@@ -226,5 +226,7 @@ const ow_op ow_ops_attention_decoder[] = {{.domain = "com.microsoft",
                                            .max_outputs = 4,
                                            .attrs = dec_attrs,
                                            .infer = dec_infer,
+                                           .carry = dec_carry,
+                                           .carry_count = 2,
                                            .kernels = dec_kernels},
                                           {.name = NULL}};

@@ -28,7 +28,8 @@ static bool supports_inputs(const ow_args *a, size_t known, ow_why *why) {
 
 /* x: the product, float32 or of the input's type. */
 static void attention_read(const ow_args *a, const onward_tensor *x, ow_mha *h) {
-  const onward_tensor *past = ow_args_in(a, OW_ATT_PAST), *bias = ow_args_in(a, OW_ATT_BIAS);
+  const onward_tensor *past = ow_args_in(a, OW_ATT_PAST), *present = ow_args_out(a, 1),
+                      *bias = ow_args_in(a, OW_ATT_BIAS);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), total = x->dims[2];
   int64_t sizes[3];
   (void)ow_att_widths(a->node, total, sizes);
@@ -39,19 +40,17 @@ static void attention_read(const ow_args *a, const onward_tensor *x, ow_mha *h) 
                 .fresh = x->dims[1],
                 .size = sizes[0] / heads,
                 .v_size = sizes[2] / heads,
-                .past_k = past,
-                .past_v = past,
-                .present_k = ow_args_out(a, 1),
-                .present_v = ow_args_out(a, 1),
+                .past_k = ow_heads_cache(a->node, 0, past, 0),
+                .past_v = ow_heads_cache(a->node, 0, past, 1),
+                .present_k = ow_heads_cache(a->node, 0, present, 0),
+                .present_v = ow_heads_cache(a->node, 0, present, 1),
                 .out = a->out[0],
                 .mask = ow_args_in(a, OW_ATT_MASK),
                 .bias = ow_args_in(a, OW_ATT_ADDED),
                 .mask_value = ow_node_float(a->node, "mask_filter_value", -10000.0f),
                 .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
-  h->past = past ? past->dims[3] : 0;
-  h->past_v_offset = past ? h->batch * heads * h->past * h->size : 0;
+  h->past = h->past_k.length;
   h->capacity = h->past + h->fresh;
-  h->present_v_offset = h->batch * heads * h->capacity * h->size;
   const float scale = ow_node_float(a->node, "scale", 0.0f);
   h->scale = scale != 0.0f ? scale : 1.0f / sqrtf((float)h->size);
   const int64_t row = x->dims[1] * total;
@@ -138,7 +137,7 @@ static ow_mha_rows mha_rows(const onward_tensor *x, int64_t heads, int64_t size,
 
 static void mha_read(const ow_args *a, ow_mha *h) {
   const onward_tensor *q = a->in[OW_MHA_Q], *k = ow_args_in(a, OW_MHA_K), *v = ow_args_in(a, OW_MHA_V);
-  const onward_tensor *bias = ow_args_in(a, OW_MHA_BIAS), *past = ow_args_in(a, OW_MHA_PAST_K);
+  const onward_tensor *bias = ow_args_in(a, OW_MHA_BIAS);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), size = q->rank == 5 ? q->dims[4] : q->dims[2] / heads;
   *h = (ow_mha){.batch = q->dims[0],
                 .heads = heads,
@@ -151,16 +150,16 @@ static void mha_read(const ow_args *a, ow_mha *h) {
                 .v_size = !v             ? size
                           : v->rank == 4 ? v->dims[3]
                                          : v->dims[2] / heads,
-                .past_k = past,
-                .past_v = ow_args_in(a, OW_MHA_PAST_V),
-                .past = past ? past->dims[2] : 0,
-                .present_k = ow_args_out(a, 1),
-                .present_v = ow_args_out(a, 2),
+                .past_k = ow_heads_cache(a->node, 0, ow_args_in(a, OW_MHA_PAST_K), 0),
+                .past_v = ow_heads_cache(a->node, 1, ow_args_in(a, OW_MHA_PAST_V), 0),
+                .present_k = ow_heads_cache(a->node, 0, ow_args_out(a, 1), 0),
+                .present_v = ow_heads_cache(a->node, 1, ow_args_out(a, 2), 0),
                 .out = a->out[0],
                 .mask = ow_args_in(a, OW_MHA_MASK),
                 .bias = ow_args_in(a, OW_MHA_ADDED),
                 .mask_value = ow_node_float(a->node, "mask_filter_value", -10000.0f),
                 .causal = ow_node_int(a->node, "unidirectional", 0) != 0};
+  h->past = h->past_k.length;
   h->capacity = h->past + h->fresh;
   const float scale = ow_node_float(a->node, "scale", 0.0f);
   h->scale = scale != 0.0f ? scale : 1.0f / sqrtf((float)size);
@@ -181,7 +180,6 @@ static void mha_read(const ow_args *a, ow_mha *h) {
 /* keys: room when there is no present */
 static void gqa_read(const ow_args *a, ow_mha *h) {
   const onward_tensor *q = a->in[OW_GQA_Q], *k = ow_args_in(a, OW_GQA_K), *v = ow_args_in(a, OW_GQA_V);
-  const onward_tensor *past = ow_args_in(a, OW_GQA_PAST_K);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), kv = ow_node_int(a->node, "kv_num_heads", 1);
   const int64_t size = q->dims[2] / (heads + (k ? 0 : 2 * kv)), row = q->dims[2], all = q->dims[1] * row;
   const bool turns = ow_node_int(a->node, "do_rotary", 0) != 0;
@@ -192,11 +190,10 @@ static void gqa_read(const ow_args *a, ow_mha *h) {
                 .fresh = q->dims[1],
                 .size = size,
                 .v_size = size,
-                .past_k = past,
-                .past_v = ow_args_in(a, OW_GQA_PAST_V),
-                .past = past ? past->dims[2] : 0,
-                .present_k = ow_args_out(a, 1),
-                .present_v = ow_args_out(a, 2),
+                .past_k = ow_heads_cache(a->node, 0, ow_args_in(a, OW_GQA_PAST_K), 0),
+                .past_v = ow_heads_cache(a->node, 1, ow_args_in(a, OW_GQA_PAST_V), 0),
+                .present_k = ow_heads_cache(a->node, 0, ow_args_out(a, 1), 0),
+                .present_v = ow_heads_cache(a->node, 1, ow_args_out(a, 2), 0),
                 .out = a->out[0],
                 .bias = ow_args_in(a, OW_GQA_ADDED),
                 .softcap = ow_node_float(a->node, "softcap", 0.0f),
@@ -211,7 +208,8 @@ static void gqa_read(const ow_args *a, ow_mha *h) {
                 .interleaved = ow_node_int(a->node, "rotary_interleaved", 0) != 0};
   const int64_t window = ow_node_int(a->node, "local_window_size", -1);
   h->window = window > 0 ? window : 0;
-  h->capacity = h->present_k ? h->present_k->dims[2] : h->past + h->fresh;
+  h->past = h->past_k.length;
+  h->capacity = h->present_k.x ? h->present_k.length : h->past + h->fresh;
   const float scale = ow_node_float(a->node, "scale", 0.0f);
   h->scale = scale != 0.0f ? scale : 1.0f / sqrtf((float)size);
   h->q = (ow_mha_rows){q, 0, all, row, size, NULL, 0};

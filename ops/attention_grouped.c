@@ -129,8 +129,7 @@ static double gqa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_
 }
 
 static gqa_job gqa_job_of(const ow_args *a) {
-  const onward_tensor *q = a->in[OW_GQA_Q], *k = ow_args_in(a, OW_GQA_K), *v = ow_args_in(a, OW_GQA_V),
-                      *past = ow_args_in(a, OW_GQA_PAST_K);
+  const onward_tensor *q = a->in[OW_GQA_Q], *k = ow_args_in(a, OW_GQA_K), *v = ow_args_in(a, OW_GQA_V);
   const int64_t heads = ow_node_int(a->node, "num_heads", 1), kv = ow_node_int(a->node, "kv_num_heads", 1);
   const int64_t size = q->dims[2] / (k ? heads : heads + 2 * kv), length = q->dims[1];
   const float scale = ow_node_float(a->node, "scale", 0.0f);
@@ -141,6 +140,8 @@ static gqa_job gqa_job_of(const ow_args *a) {
                            size, k ? kv * size : q->dims[2]},
                      .v = {v ? v : q, kv, length, size, v ? 0 : (heads + kv) * size,
                            length * (v ? kv * size : q->dims[2]), size, v ? kv * size : q->dims[2]},
+                     .past_k = ow_heads_cache(a->node, 0, ow_args_in(a, OW_GQA_PAST_K), 0),
+                     .past_v = ow_heads_cache(a->node, 1, ow_args_in(a, OW_GQA_PAST_V), 0),
                      .batch = q->dims[0],
                      .dead_zero = true,
                      .scale = scale > 0.0f || scale < 0.0f ? (double)scale : 1.0 / sqrt((double)size),
@@ -153,10 +154,6 @@ static gqa_job gqa_job_of(const ow_args *a) {
     const onward_tensor *const cos = ow_args_in(a, OW_GQA_COS);
     j.turn =
         (ow_turn){cos, ow_args_in(a, OW_GQA_SIN), cos->dims[1], ow_node_int(a->node, "rotary_interleaved", 0) != 0};
-  }
-  if (past) {
-    j.s.past_k = ow_heads_outer(past, kv, past->dims[2], size);
-    j.s.past_v = ow_heads_outer(a->in[OW_GQA_PAST_V], kv, past->dims[2], size);
   }
   j.s.keys = j.s.past_k.length + length;
   return j;
@@ -243,8 +240,7 @@ static onward_status gqa_run(const ow_args *a, void *state, onward_error *err) {
   s->k = (ow_heads){&j.turned, kv, length, size, heads * size, length * row, size, row};
   s->out = ow_heads_inner(out, heads, length, size);
   for (size_t o = 1; o < a->out_count && o < 3; o++) {
-    const onward_tensor *present = a->out[o];
-    const ow_heads to = ow_heads_outer(present, kv, present ? present->dims[2] : 0, size);
+    const ow_heads to = ow_heads_cache(a->node, o - 1, a->out[o], 0);
     ow_sdpa_join(s, &to, o == 1 ? &s->k : &s->v, o == 1 ? &s->past_k : &s->past_v);
   }
   s->workspace = (char *)a->workspace + gqa_turned_bytes(s);

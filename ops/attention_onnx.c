@@ -160,11 +160,12 @@ static double sdpa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64
 }
 
 static ow_sdpa sdpa_job_of(const ow_args *a, sdpa_view *v) {
-  const onward_tensor *past_k = ow_args_in(a, SDPA_PAST_K), *past_v = ow_args_in(a, SDPA_PAST_V),
-                      *out = ow_args_out(a, SDPA_OUT);
+  const onward_tensor *out = ow_args_out(a, SDPA_OUT);
   ow_sdpa s = {.q = sdpa_operand(a, SDPA_Q),
                .k = sdpa_operand(a, SDPA_K),
                .v = sdpa_operand(a, SDPA_V),
+               .past_k = ow_heads_cache(a->node, 0, ow_args_in(a, SDPA_PAST_K), 0),
+               .past_v = ow_heads_cache(a->node, 1, ow_args_in(a, SDPA_PAST_V), 0),
                .shown = ow_args_out(a, SDPA_SCORES),
                .mode = ow_node_int(a->node, "qk_matmul_output_mode", 0),
                .batch = a->in[SDPA_Q]->dims[0],
@@ -172,10 +173,6 @@ static ow_sdpa sdpa_job_of(const ow_args *a, sdpa_view *v) {
                .bias = sdpa_bias,
                .context = v,
                .workspace = a->workspace};
-  if (past_k) {
-    s.past_k = ow_heads_outer(past_k, s.k.heads, past_k->dims[2], s.k.size);
-    s.past_v = ow_heads_outer(past_v, s.v.heads, past_v->dims[2], s.v.size);
-  }
   if (out)
     s.out = out->rank == 4 ? ow_heads_outer(out, s.q.heads, s.q.length, s.v.size)
                            : ow_heads_inner(out, s.q.heads, s.q.length, s.v.size);
@@ -219,9 +216,8 @@ static onward_status sdpa_run(const ow_args *a, void *state, onward_error *err) 
   if (v.mask && v.pads_mask && v.dims[3] > s.keys)
     return ow_node_fail(a->node, err, ONWARD_DATA, "a mask for %lld keys, there are %lld", (long long)v.dims[3],
                         (long long)s.keys);
-  const onward_tensor *present_k = ow_args_out(a, SDPA_PRESENT_K), *present_v = ow_args_out(a, SDPA_PRESENT_V);
-  const ow_heads to_k = ow_heads_outer(present_k, s.k.heads, s.keys, s.k.size),
-                 to_v = ow_heads_outer(present_v, s.v.heads, s.keys, s.v.size);
+  const ow_heads to_k = ow_heads_cache(a->node, 0, ow_args_out(a, SDPA_PRESENT_K), 0),
+                 to_v = ow_heads_cache(a->node, 1, ow_args_out(a, SDPA_PRESENT_V), 0);
   ow_sdpa_join(&s, &to_k, &s.k, &s.past_k);
   ow_sdpa_join(&s, &to_v, &s.v, &s.past_v);
   ow_sdpa_run(&s, a->threads);

@@ -18,9 +18,9 @@ static bool q_copied(const ow_mha *h) { return !is_f32(h->q.x) || h->q.bias || h
 
 /* Keys and values of the attention lie in the present where it is float32, in the workspace or in the new rows. */
 static bool kv_copied(const ow_mha *h, const ow_mha_rows *rows, bool turns) {
-  return h->past_k || h->lengths || !is_f32(rows->x) || rows->bias || turns;
+  return h->past_k.x || h->lengths || !is_f32(rows->x) || rows->bias || turns;
 }
-static bool kv_in_present(const onward_tensor *present) { return present && is_f32(present); }
+static bool kv_in_present(const ow_heads *present) { return present->x && is_f32(present->x); }
 
 static bool bias_made(const ow_mha *h) {
   return h->mask || (h->bias && (!is_f32(h->bias) || (h->causal && !h->lengths)));
@@ -32,6 +32,16 @@ static void bias_extents(const ow_mha *h, int64_t by[3]) {
   by[0] = h->mask || (whole && h->bias->dims[0] > 1) ? h->batch : 1;
   by[1] = whole && h->bias->dims[1] > 1 ? h->heads : 1;
   by[2] = whole || h->causal || (h->mask && h->mask->rank > 2) ? h->queries : 1;
+}
+
+/* Keys or values as the core reads them: where they are copied to, or where the new rows lie. */
+static ow_attention_view kv_view(const ow_mha *h, const ow_heads *present, const ow_mha_rows *rows, int64_t size,
+                                 bool turns) {
+  if (kv_in_present(present))
+    return (ow_attention_view){present->offset, present->b, present->h, present->s, 1};
+  if (kv_copied(h, rows, turns))
+    return (ow_attention_view){0, h->kv_heads * h->capacity * size, h->capacity * size, size, 1};
+  return (ow_attention_view){rows->offset, rows->b, rows->h, rows->s, 1};
 }
 
 /* What the core is told; keys: the most there are. */
@@ -54,12 +64,8 @@ static ow_attention heads_attention(const ow_mha *h) {
   t.out = (ow_attention_view){0, h->queries * h->heads * h->v_size, h->v_size, h->heads * h->v_size, 1};
   t.q = q_copied(h) ? (ow_attention_view){0, h->heads * h->queries * h->size, h->queries * h->size, h->size, 1}
                     : (ow_attention_view){h->q.offset, h->q.b, h->q.h, h->q.s, 1};
-  const bool k_copied = kv_in_present(h->present_k) || kv_copied(h, &h->k, h->cos != NULL);
-  const bool v_copied = kv_in_present(h->present_v) || kv_copied(h, &h->v, false);
-  t.k = k_copied ? (ow_attention_view){0, h->kv_heads * h->capacity * h->size, h->capacity * h->size, h->size, 1}
-                 : (ow_attention_view){h->k.offset, h->k.b, h->k.h, h->k.s, 1};
-  t.v = v_copied ? (ow_attention_view){0, h->kv_heads * h->capacity * h->v_size, h->capacity * h->v_size, h->v_size, 1}
-                 : (ow_attention_view){h->v.offset, h->v.b, h->v.h, h->v.s, 1};
+  t.k = kv_view(h, &h->present_k, &h->k, h->size, h->cos != NULL);
+  t.v = kv_view(h, &h->present_v, &h->v, h->v_size, false);
   if (bias_made(h)) {
     int64_t by[3];
     bias_extents(h, by);
@@ -92,8 +98,9 @@ static bool heads_layout(const ow_mha *h, const ow_attention_core *core, int thr
   const ow_attention t = heads_attention(h);
   size_t bytes = 0, inner;
   *r = (heads_room){0};
-  if (!heads_take(&bytes, &r->q, q_copied(h), q, 4) || !heads_take(&bytes, &r->k, !kv_in_present(h->present_k), k, 4) ||
-      !heads_take(&bytes, &r->v, !kv_in_present(h->present_v), v, 4) ||
+  if (!heads_take(&bytes, &r->q, q_copied(h), q, 4) ||
+      !heads_take(&bytes, &r->k, !kv_in_present(&h->present_k), k, 4) ||
+      !heads_take(&bytes, &r->v, !kv_in_present(&h->present_v), v, 4) ||
       !heads_take(&bytes, &r->bias, bias_made(h), by, 4) || !heads_take(&bytes, &r->out, !is_f32(h->out), out, 4) ||
       !core->workspace(&t, threads, &inner))
     return false;
@@ -121,10 +128,12 @@ static int64_t heads_before(const ow_mha *h, int64_t b) {
 typedef struct rows_job {
   const ow_mha *h;
   const ow_mha_rows *rows;
-  const onward_tensor *past; /* NULL: none */
-  int64_t past_offset, heads, count, capacity, size;
-  bool turns, is_query;
-  float *to; /* [batch, heads, capacity, size] */
+  int64_t count;    /* new rows */
+  ow_heads past;    /* x NULL: none */
+  ow_heads present; /* of another type than float32: what lies in `to` goes here too */
+  float *to;        /* float32, at the strides of `at`, whose length is all rows */
+  ow_heads at;
+  bool turns, is_query, in_place; /* in_place: the past is in what is written already */
 } rows_job;
 
 static int64_t heads_position(const ow_mha *h, int64_t b, int64_t s) {
@@ -149,6 +158,11 @@ static void heads_turn(const rows_job *j, float *x, int64_t position) {
   }
 }
 
+static void heads_narrow(const onward_tensor *to, int64_t offset, const float *from, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    ow_store(to->dtype, to->data, offset + i, (double)from[i]);
+}
+
 static void heads_read(onward_dtype dtype, const void *data, int64_t at, float *to, int64_t count) {
   if (dtype == ONWARD_FLOAT32)
     memcpy(to, (const char *)data + (size_t)at * sizeof(float), (size_t)count * sizeof(float));
@@ -157,44 +171,71 @@ static void heads_read(onward_dtype dtype, const void *data, int64_t at, float *
       to[i] = (float)ow_load(dtype, data, at + i);
 }
 
+static void copy_rows(const ow_heads *from, int64_t at, float *to, int64_t step, int64_t first, int64_t end) {
+  const bool adjacent = from->s == from->size && step == from->size;
+  for (int64_t t = first, n; t < end; t += n) {
+    n = adjacent ? end - first : 1;
+    heads_read(from->x->dtype, from->x->data, at + t * from->s, to + t * step, n * from->size);
+  }
+}
+
 /* One head of one batch: what counts of the past, the new rows. */
 static void rows_task(void *context, int64_t task, int thread) {
   (void)thread;
   const rows_job *const j = context;
-  const int64_t b = task / j->heads, head = task % j->heads;
-  const int64_t before = j->is_query ? 0 : heads_before(j->h, b), line = j->capacity * j->size;
-  float *const to = j->to + task * line;
-  if (before > 0 && (const void *)j->to != j->past->data)
-    heads_read(j->past->dtype, j->past->data, j->past_offset + task * j->h->past * j->size, to, before * j->size);
+  const int64_t size = j->at.size, step = j->at.s, b = task / j->at.heads, head = task % j->at.heads;
+  const int64_t before = j->is_query ? 0 : heads_before(j->h, b),
+                past = j->past.offset + b * j->past.b + head * j->past.h;
+  float *const to = j->to + j->at.offset + b * j->at.b + head * j->at.h;
+  const bool copies = !j->in_place || j->present.x;
+  if (copies && before > 0)
+    copy_rows(&j->past, past, to, step, 0, before);
   for (int64_t s = 0; s < j->count; s++) {
-    float *const row = to + (before + s) * j->size;
+    float *const row = to + (before + s) * step;
     heads_read(j->rows->x->dtype, j->rows->x->data,
-               j->rows->offset + b * j->rows->b + head * j->rows->h + s * j->rows->s, row, j->size);
-    for (int64_t d = 0; j->rows->bias && d < j->size; d++)
-      row[d] += (float)ow_load(j->rows->bias->dtype, j->rows->bias->data, j->rows->bias_offset + head * j->size + d);
+               j->rows->offset + b * j->rows->b + head * j->rows->h + s * j->rows->s, row, size);
+    for (int64_t d = 0; j->rows->bias && d < size; d++)
+      row[d] += (float)ow_load(j->rows->bias->dtype, j->rows->bias->data, j->rows->bias_offset + head * size + d);
     if (j->turns)
       heads_turn(j, row, heads_position(j->h, b, s));
   }
   /* behind them what a longer past has there, then zeros */
-  int64_t used = (before + j->count) * j->size;
-  const int64_t held = (j->past ? j->h->past : 0) * j->size;
-  if (used < held && held <= line) {
-    if ((const void *)j->to != j->past->data)
-      heads_read(j->past->dtype, j->past->data, j->past_offset + task * held + used, to + used, held - used);
-    used = held;
+  int64_t end = before + j->count;
+  if (end < j->past.length && j->past.length <= j->at.length) {
+    if (copies)
+      copy_rows(&j->past, past, to, step, end, j->past.length);
+    end = j->past.length;
   }
-  if (used < line)
-    memset(to + used, 0, (size_t)(line - used) * sizeof(float));
+  for (; end < j->at.length; end++)
+    memset(to + end * step, 0, (size_t)size * sizeof(float));
+  for (int64_t t = j->in_place ? before : 0; j->present.x && t < j->present.length; t++)
+    heads_narrow(j->present.x, j->present.offset + b * j->present.b + head * j->present.h + t * j->present.s,
+                 to + t * step, size);
 }
 
-static void rows_run(const ow_args *a, rows_job *j) {
-  const int64_t tasks = j->h->batch * j->heads;
-  ow_parallel((double)tasks * (double)j->capacity * (double)j->size < 2e4 ? 1 : a->threads, tasks, rows_task, j);
+static void rows_run(const ow_args *a, const rows_job *job) {
+  rows_job j = *job;
+  const int64_t tasks = j.h->batch * j.at.heads, rows = j.in_place && !j.present.x ? j.count : j.at.length;
+  ow_parallel((double)tasks * (double)rows * (double)j.at.size < 2e4 ? 1 : a->threads, tasks, rows_task, &j);
 }
 
-static void heads_narrow(onward_tensor *to, int64_t offset, const float *from, int64_t count) {
-  for (int64_t i = 0; i < count; i++)
-    ow_store(to->dtype, to->data, offset + i, (double)from[i]);
+/* Keys or values into the present, or into room; where they are. */
+static const float *kv_run(const ow_args *a, const ow_mha *h, const ow_mha_rows *rows, const ow_heads *past,
+                           const ow_heads *present, int64_t size, bool turns, void *room) {
+  const bool direct = kv_in_present(present);
+  const rows_job j = {.h = h,
+                      .rows = rows,
+                      .count = h->fresh,
+                      .past = *past,
+                      .present = direct ? (ow_heads){0} : *present,
+                      .to = direct ? present->x->data : room,
+                      .at = direct ? *present : ow_heads_outer(NULL, h->kv_heads, h->capacity, size),
+                      .turns = turns,
+                      .in_place = ow_heads_in_place(past, present)};
+  if (!direct && !present->x && !kv_copied(h, rows, turns))
+    return rows->x->data;
+  rows_run(a, &j);
+  return j.to;
 }
 
 /* ---- masks --------------------------------------------------------------------------------------------------------------- */
@@ -265,29 +306,20 @@ onward_status ow_mha_run(const ow_args *a, const ow_mha *h, const ow_attention_c
   OW_TRY(heads_check(a, h, err));
   char *const room = workspace;
   ow_attention t = heads_attention(h);
-  ow_attention_operands o = {.q = h->q.x->data, .k = h->k.x->data, .v = h->v.x->data};
+  ow_attention_operands o = {.q = h->q.x->data};
   if (q_copied(h)) {
     float *const to = (float *)(void *)(room + r.q);
-    rows_run(a, &(rows_job){h, &h->q, NULL, 0, h->heads, h->queries, h->queries, h->size, h->cos != NULL, true, to});
+    rows_run(a, &(rows_job){.h = h,
+                            .rows = &h->q,
+                            .count = h->queries,
+                            .to = to,
+                            .at = ow_heads_outer(NULL, h->heads, h->queries, h->size),
+                            .turns = h->cos != NULL,
+                            .is_query = true});
     o.q = to;
   }
-  if (kv_in_present(h->present_k) || kv_copied(h, &h->k, h->cos != NULL) || h->present_k) {
-    float *const to = kv_in_present(h->present_k) ? (float *)h->present_k->data : (float *)(void *)(room + r.k);
-    rows_run(
-        a, &(rows_job){h, &h->k, h->past_k, 0, h->kv_heads, h->fresh, h->capacity, h->size, h->cos != NULL, false, to});
-    o.k = to;
-    if (h->present_k && !is_f32(h->present_k))
-      heads_narrow(h->present_k, 0, to, h->batch * h->kv_heads * h->capacity * h->size);
-  }
-  if (kv_in_present(h->present_v) || kv_copied(h, &h->v, false) || h->present_v) {
-    float *const to =
-        kv_in_present(h->present_v) ? (float *)h->present_v->data + h->present_v_offset : (float *)(void *)(room + r.v);
-    rows_run(a, &(rows_job){h, &h->v, h->past_v, h->past_v_offset, h->kv_heads, h->fresh, h->capacity, h->v_size, false,
-                            false, to});
-    o.v = to;
-    if (h->present_v && !is_f32(h->present_v))
-      heads_narrow(h->present_v, h->present_v_offset, to, h->batch * h->kv_heads * h->capacity * h->v_size);
-  }
+  o.k = kv_run(a, h, &h->k, &h->past_k, &h->present_k, h->size, h->cos != NULL, room + r.k);
+  o.v = kv_run(a, h, &h->v, &h->past_v, &h->present_v, h->v_size, false, room + r.v);
   if (bias_made(h)) {
     heads_bias(h, (float *)(void *)(room + r.bias));
     o.bias = (const float *)(const void *)(room + r.bias);

@@ -5,6 +5,7 @@
 
 #include "ops/attention.h"
 #include "ops/op_help.h"
+#include "ops/sdpa.h"
 
 /* Where new rows lie in a tensor: element strides; the elements of a head are adjacent. */
 typedef struct ow_mha_rows {
@@ -17,13 +18,11 @@ typedef struct ow_mha_rows {
 typedef struct ow_mha {
   int64_t batch, heads, kv_heads, queries, fresh, size, v_size; /* fresh: new keys */
   ow_mha_rows q, k, v;
-  const onward_tensor *past_k, *past_v; /* [batch, kv_heads, past, size] from the offset on */
-  int64_t past, past_v_offset;
-  onward_tensor *present_k, *present_v; /* likewise, of `capacity` rows */
-  int64_t capacity, present_v_offset;
-  onward_tensor *out;        /* [batch, queries, heads * v_size] */
-  const onward_tensor *mask; /* int32: see mha.c; NULL: none */
-  const onward_tensor *bias; /* [batch|1, heads|1, queries, keys]; NULL: none */
+  ow_heads past_k, past_v, present_k, present_v; /* x NULL: none */
+  int64_t past, capacity;                        /* rows of the past, of the present or of what stands for it */
+  onward_tensor *out;                            /* [batch, queries, heads * v_size] */
+  const onward_tensor *mask;                     /* int32: see mha.c; NULL: none */
+  const onward_tensor *bias;                     /* [batch|1, heads|1, queries, keys]; NULL: none */
   float mask_value, scale, softcap;
   bool causal, smooth;
   bool dead_zero;               /* a query without a weight gets zeros, not NaN */

@@ -8,6 +8,20 @@ ow_heads ow_heads_inner(const onward_tensor *x, int64_t heads, int64_t length, i
   return (ow_heads){x, heads, length, size, 0, length * heads * size, size, heads * size};
 }
 
+ow_heads ow_heads_cache(const ow_node *node, size_t carry, const onward_tensor *x, int64_t part) {
+  if (!x)
+    return (ow_heads){0};
+  const int64_t *const d = x->dims;
+  const int32_t parts = x->rank - 4;
+  if (ow_node_in_place(node, carry)) { /* [S, (2,) B, H, D] */
+    const int64_t batch = d[1 + parts], heads = d[2 + parts], size = d[3 + parts], row = batch * heads * size;
+    return (ow_heads){x, heads, d[0], size, part * row, heads * size, size, parts ? 2 * row : row};
+  }
+  ow_heads h = ow_heads_outer(x, d[1 + parts], d[2 + parts], d[3 + parts]);
+  h.offset = part * d[parts] * h.b;
+  return h;
+}
+
 static inline int64_t row_of(const ow_heads *v, int64_t b, int64_t h, int64_t s) {
   return v->offset + b * v->b + h * v->h + s * v->s;
 }
@@ -102,13 +116,16 @@ void ow_sdpa_run(const ow_sdpa *s, int threads) {
 void ow_sdpa_join(const ow_sdpa *s, const ow_heads *to, const ow_heads *fresh, const ow_heads *past) {
   if (!to->x)
     return;
+  const bool in_place = ow_heads_in_place(past, to);
   for (int64_t b = 0; b < s->batch; b++) {
     int64_t held, total, at;
     span_of(s, b, &held, &total);
     total = held + fresh->length; /* all of the new ones, also those of a padded prompt */
     for (int64_t h = 0; h < to->heads; h++)
-      for (int64_t t = 0; t < to->length; t++) {
+      for (int64_t t = in_place ? held : 0; t < to->length; t++) {
         const bool from_past = past->x && t >= total && t < past->length;
+        if (from_past && in_place)
+          continue;
         const onward_tensor *x = find_row(fresh, past, from_past ? past->length : held, b, h, t, &at);
         for (int64_t d = 0; d < to->size; d++)
           ow_store(to->x->dtype, to->x->data, row_of(to, b, h, t) + d,

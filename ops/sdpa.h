@@ -15,6 +15,12 @@ typedef struct ow_heads {
 /* x dense as [B, heads, length, size], or as [B, length, heads, size]. */
 ow_heads ow_heads_outer(const onward_tensor *x, int64_t heads, int64_t length, int64_t size);
 ow_heads ow_heads_inner(const onward_tensor *x, int64_t heads, int64_t length, int64_t size);
+/* A past or present of the node's carry: [B, H, S, D], or part 0 or 1 of [2, B, H, S, D]; in place S comes first. x NULL: none. */
+ow_heads ow_heads_cache(const ow_node *node, size_t carry, const onward_tensor *x, int64_t part);
+/* Both are one memory: what is in the past is in the present. */
+static inline bool ow_heads_in_place(const ow_heads *past, const ow_heads *present) {
+  return past->x && present->x && past->x->data == present->x->data;
+}
 
 typedef struct ow_sdpa ow_sdpa;
 struct ow_sdpa {
@@ -40,7 +46,8 @@ struct ow_sdpa {
 bool ow_sdpa_workspace(int64_t keys, int64_t v_size, int threads, size_t *bytes);
 /* Fills out and shown. */
 void ow_sdpa_run(const ow_sdpa *s, int threads);
-/* Past and new rows, one after the other, into `to`; rows of `to` past the total keep what the past buffer has there, or zero. */
+/* Past and new rows, one after the other, into `to`; rows of `to` past the total keep what the past buffer has there, or zero. In
+ * place only the new rows are written, and those zeros. */
 void ow_sdpa_join(const ow_sdpa *s, const ow_heads *to, const ow_heads *fresh, const ow_heads *past);
 
 #endif

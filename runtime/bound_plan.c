@@ -22,7 +22,7 @@ static onward_status collect_nodes(ow_plan *plan, onward_error *err) {
       needed[g->outputs[o].value->index] = true;
   size_t at = g->node_count;
   for (const ow_node *node = g->last; node; node = node->previous) {
-    bool need = node->op->flags & OW_OP_APPEND; /* a state is written whatever is read */
+    bool need = ow_node_int(node, OW_IN_PLACE, 0) != 0; /* a state is written whatever is read */
     for (size_t o = 0; o < node->output_count && !need; o++)
       need = node->outputs[o] && needed[node->outputs[o]->index];
     if (!need)
@@ -370,4 +370,13 @@ void ow_plan_release_boxes(ow_plan *plan) {
         plan->boxes[node->outputs[o]->index] = NULL;
       }
   }
+}
+
+void ow_plan_set_views(ow_plan *plan, const ow_segment *segment) {
+  for (size_t n = segment->first_node; n < segment->end_node; n++)
+    for (size_t o = 0; o < plan->nodes[n]->output_count; o++) {
+      const ow_value *const v = plan->nodes[n]->outputs[o];
+      if (v && plan->external[v->index] != OW_NO_ALIAS)
+        plan->tensors[v->index].data = plan->tensors[plan->external[v->index]].data;
+    }
 }

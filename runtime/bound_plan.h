@@ -103,6 +103,9 @@ static inline bool ow_plan_ends_with(const ow_plan *plan, size_t segment) {
 /* Point the values of a segment into memory. */
 void ow_plan_place(ow_plan *plan, ow_segment *segment, void *memory);
 
+/* Views of memory that is not in the segment's arena follow what they show. */
+void ow_plan_set_views(ow_plan *plan, const ow_segment *segment);
+
 /* bound_walk.c: infer nodes [first, ...) into next_types; *end is the first that waits for data. */
 onward_status ow_plan_walk(ow_plan *plan, size_t first, size_t *end, onward_error *err);
 /* A value that only its elements define gets its bytes, when they are not there. */

@@ -232,8 +232,9 @@ static void add_item(placing *p, uint32_t step, const ow_node *node, size_t o) {
   const ow_value *const v = node->outputs[o];
   const ow_value *const source = ow_node_input(node, 0);
   ow_plan_item item = {.bytes = plan->tensors[v->index].bytes, .first = step, .last = step, .alias = OW_NO_ALIAS};
-  if ((node->op->flags & OW_OP_APPEND) && o == 0 && source->is_input) {
-    plan->external[v->index] = source->index;
+  const ow_value *const past = ow_node_past(node, o);
+  if (past && past->is_input) {
+    plan->external[v->index] = past->index;
     return;
   }
   if ((node->op->flags & OW_OP_VIEW) && o == 0 && source) {

@@ -461,16 +461,6 @@ static void set_inputs(onward_session *s, ow_plan *plan) {
   }
 }
 
-/* Views of memory that is not in the segment's arena follow what they show. */
-static void set_views(ow_plan *plan, const ow_segment *segment) {
-  for (size_t n = segment->first_node; n < segment->end_node; n++)
-    for (size_t o = 0; o < plan->nodes[n]->output_count; o++) {
-      const ow_value *const v = plan->nodes[n]->outputs[o];
-      if (v && plan->external[v->index] != OW_NO_ALIAS)
-        plan->tensors[v->index].data = plan->tensors[plan->external[v->index]].data;
-    }
-}
-
 static void set_ready(ow_plan *plan, const ow_segment *segment, bool ready) {
   for (size_t n = segment->first_node; n < segment->end_node; n++)
     for (size_t o = 0; o < plan->nodes[n]->output_count; o++)
@@ -482,7 +472,7 @@ static void set_ready(ow_plan *plan, const ow_segment *segment, bool ready) {
 static onward_status run_segments(onward_session *s, ow_plan *plan, onward_error *err) {
   memset(plan->changed, 0, plan->variant->graph->value_count * sizeof *plan->changed);
   for (size_t k = 0;; k++) {
-    set_views(plan, &plan->segments[k]);
+    ow_plan_set_views(plan, &plan->segments[k]);
     OW_TRY(ow_execute(s, &plan->segments[k], err));
     if (ow_plan_ends_with(plan, k))
       return ONWARD_OK;
@@ -491,6 +481,8 @@ static onward_status run_segments(onward_session *s, ow_plan *plan, onward_error
     for (; at < plan->node_count && ow_node_is_dynamic(plan->nodes[at]); at++)
       OW_TRY(ow_dynamic_run(s, plan, plan->nodes[at], err));
     OW_TRY(ow_plan_next_segment(plan, k + 1, at, err));
+    if (s->state)
+      OW_TRY(ow_state_follow(s->state, plan, k + 2, err));
   }
 }
 
@@ -513,7 +505,7 @@ static onward_status run_plan(onward_session *s, ow_plan *plan, onward_error *er
 
 static onward_status bind_plan(onward_session *s, ow_plan **plan, onward_error *err) {
   OW_TRY(ow_session_plan(s, s->shapes, plan, err));
-  return s->state ? ow_state_reserve(s->state, *plan, err) : ONWARD_OK;
+  return s->state ? ow_state_reserve(s->state, *plan, 1, err) : ONWARD_OK;
 }
 
 onward_status ow_session_go(onward_session *s, ow_plan **plan, onward_error *err) {

@@ -122,12 +122,10 @@ ow_box *ow_state_switch(onward_state *s, size_t input) {
   return &s->switch_box;
 }
 
-bool ow_state_wants(const onward_state *s, const ow_state_buffer *b) {
-  return !b->pair->append && (!b->pair->constant || is_first(s));
-}
+bool ow_state_wants(const onward_state *s, const ow_state_buffer *b) { return b->pair->constant && is_first(s); }
 
 int32_t ow_state_logical_dim(const ow_state_buffer *b, int32_t d) {
-  if (!b->pair->append)
+  if (b->pair->constant)
     return d;
   return d == 0 ? b->pair->axis : d <= b->pair->axis ? d - 1 : d;
 }
@@ -167,15 +165,13 @@ static onward_status empty_dim(const onward_state *s, const ow_state_buffer *b, 
   }
   if (evaluate(s, own, out))
     return ONWARD_OK;
-  if (b->pair->append) {
-    const ow_shape *const rows = &b->pair->append->inputs[1]->type.shape;
-    if (rows->rank == b->rank && evaluate(s, rows->dims[logical], out))
-      return ONWARD_OK;
-  }
-  const ow_shape *const present = b->pair->output == SIZE_MAX || b->pair->append
-                                      ? NULL
-                                      : &s->variant->graph->outputs[b->pair->output].value->type.shape;
-  if (present && present->rank == b->rank && evaluate(s, present->dims[d], out))
+  const ow_shape *const rows = b->pair->rows ? &b->pair->rows->type.shape : NULL;
+  if (rows && rows->rank == b->rank && evaluate(s, rows->dims[logical], out))
+    return ONWARD_OK;
+  const ow_value *const present = b->pair->present              ? b->pair->present
+                                  : b->pair->output == SIZE_MAX ? NULL
+                                                                : s->variant->graph->outputs[b->pair->output].value;
+  if (present && present->type.shape.rank == b->rank && evaluate(s, present->type.shape.dims[d], out))
     return ONWARD_OK;
   if (b->pair->constant && logical != b->pair->batch_axis) {
     *out = 0; /* the run that fills it does not read it */
@@ -247,42 +243,35 @@ static onward_status grow(onward_state *s, ow_state_buffer *b, size_t used, size
   return ONWARD_OK;
 }
 
-static const ow_node *append_in(const ow_plan *plan, const ow_state_buffer *b) {
+/* What goes on with the buffer, or fills it, in the plan's graph. */
+static const ow_value *present_in(const ow_plan *plan, const ow_state_buffer *b) {
   for (size_t p = 0; p < plan->variant->pair_count; p++)
-    if (plan->variant->pairs[p].input == b->pair->input)
-      return plan->variant->pairs[p].append;
-  return NULL;
+    if (plan->variant->pairs[p].input == b->pair->input && plan->variant->pairs[p].present)
+      return plan->variant->pairs[p].present;
+  return plan->variant->graph->outputs[b->pair->output].value;
 }
 
-/* The length a buffer will have; -1: not known before the run. */
-static int64_t length_after(const onward_state *s, const ow_plan *plan, const ow_state_buffer *b) {
-  const ow_node *const append = append_in(plan, b);
-  const bool whole = plan->segments[0].end_node == plan->node_count;
-  if (append && whole)
-    return plan->tensors[append->outputs[0]->index].dims[0];
-  if (!append && whole && b->pair->axis >= 0)
-    return plan->tensors[plan->variant->graph->outputs[b->pair->output].value->index].dims[b->pair->axis];
-  int64_t rows;
-  const ow_shape *const fresh = append ? &append->inputs[1]->type.shape : NULL;
-  if (fresh && fresh->rank == b->rank &&
-      ow_dim_evaluate(plan->variant->dims, fresh->dims[b->pair->axis], plan->symbols, plan->symbol_count, &rows))
-    return s->length + rows;
-  return -1;
+static const onward_tensor *present_of(const ow_plan *plan, const ow_state_buffer *b) {
+  return &plan->tensors[present_in(plan, b)->index];
 }
 
-onward_status ow_state_reserve(onward_state *s, const ow_plan *plan, onward_error *err) {
+/* The node that makes value is in the first segments: its shape is that of this run. */
+static bool is_known(const ow_plan *plan, size_t segments, const ow_value *value) {
+  for (size_t n = plan->segments[segments - 1].end_node; n < plan->node_count; n++)
+    if (plan->nodes[n] == value->producer)
+      return false;
+  return true;
+}
+
+onward_status ow_state_reserve(onward_state *s, const ow_plan *plan, size_t segments, onward_error *err) {
   for (size_t i = 0; i < s->count; i++) {
     ow_state_buffer *const b = &s->buffers[i];
-    if (b->pair->constant)
+    if (b->pair->constant || !is_known(plan, segments, present_in(plan, b)))
       continue;
-    const int64_t rows = length_after(s, plan, b);
-    if (rows < 0 && b->pair->append)
-      return ow_fail(err, ONWARD_UNSUPPORTED, "the new rows of '%s' depend on data", ow_state_past_name(s, b));
+    const int64_t rows = present_of(plan, b)->dims[0];
     if (rows > s->capacity)
       return ow_fail(err, ONWARD_LIMIT, "the state would hold %lld tokens; it was made for %lld", (long long)rows,
                      (long long)s->capacity);
-    if (!b->pair->append)
-      continue;
     size_t want, used = (size_t)s->length * b->row_bytes;
     if (!ow_size_mul((size_t)rows, b->row_bytes, &want))
       return ow_fail(err, ONWARD_LIMIT, "the state is too large");
@@ -298,10 +287,13 @@ onward_status ow_state_reserve(onward_state *s, const ow_plan *plan, onward_erro
   return ONWARD_OK;
 }
 
-static const onward_tensor *present_of(const ow_plan *plan, const ow_state_buffer *b) {
-  const ow_node *const append = append_in(plan, b);
-  return &plan->tensors[append ? append->outputs[0]->index
-                               : plan->variant->graph->outputs[b->pair->output].value->index];
+onward_status ow_state_follow(onward_state *s, ow_plan *plan, size_t segments, onward_error *err) {
+  OW_TRY(ow_state_reserve(s, plan, segments, err));
+  for (size_t i = 0; i < s->count; i++)
+    plan->tensors[plan->variant->graph->inputs[s->buffers[i].pair->input]->index].data = s->buffers[i].data;
+  for (size_t k = 0; k < segments; k++)
+    ow_plan_set_views(plan, &plan->segments[k]);
+  return ONWARD_OK;
 }
 
 onward_status ow_state_keep(onward_state *s, const ow_plan *plan, onward_error *err) {
@@ -311,14 +303,13 @@ onward_status ow_state_keep(onward_state *s, const ow_plan *plan, onward_error *
     if (b->pair->constant && !is_first(s))
       continue;
     const onward_tensor *const present = present_of(plan, b);
-    const bool append = append_in(plan, b) != NULL;
-    if (!append && present->rank != b->rank)
+    if (present->rank != b->rank)
       return ow_fail(err, ONWARD_MODEL, "what follows '%s' has rank %d", ow_state_past_name(s, b), present->rank);
-    const int64_t now = append ? present->dims[0] : b->pair->axis >= 0 ? present->dims[b->pair->axis] : length;
+    const int64_t now = b->pair->constant ? length : present->dims[0];
     if (length >= 0 && now != length)
       return ow_fail(err, ONWARD_UNSUPPORTED, "caches of unlike length: '%s' holds %lld, others %lld",
                      ow_state_past_name(s, b), (long long)now, (long long)length);
-    if (!append && present->bytes > b->bytes)
+    if (b->pair->constant && present->bytes > b->bytes)
       OW_TRY(grow(s, b, used_bytes(b), present->bytes + present->bytes / 2, err));
     length = now;
   }
@@ -327,7 +318,7 @@ onward_status ow_state_keep(onward_state *s, const ow_plan *plan, onward_error *
     if (b->pair->constant && !is_first(s))
       continue;
     const onward_tensor *const present = present_of(plan, b);
-    if (!append_in(plan, b) && present->bytes)
+    if (b->pair->constant && present->bytes)
       memcpy(b->data, present->data, present->bytes);
     memcpy(b->dims, present->dims, sizeof b->dims);
     b->filled = true;
@@ -357,29 +348,15 @@ static int64_t product(const int64_t *dims, int32_t from, int32_t to) {
   return n;
 }
 
-/* to = from with `keep` of the `have` entries of its middle axis */
-static void take_front(char *to, const char *from, int64_t outer, int64_t have, int64_t keep, size_t inner) {
-  for (int64_t o = 0; o < outer; o++)
-    memmove(to + (size_t)(o * keep) * inner, from + (size_t)(o * have) * inner, (size_t)keep * inner);
-}
-
 onward_status onward_state_truncate(onward_state *s, int64_t length, onward_error *err) {
   OW_TRY(ow_state_enter(s, "onward_state_truncate", err));
   onward_status status = ONWARD_OK;
   if (length < 0 || length > s->length)
     status =
         ow_fail(err, ONWARD_ARGUMENT, "the state holds %lld tokens, not %lld", (long long)s->length, (long long)length);
-  for (size_t i = 0; i < s->count && status == ONWARD_OK; i++) {
-    ow_state_buffer *const b = &s->buffers[i];
-    if (b->pair->append) {
-      b->dims[0] = length;
-    } else if (b->pair->axis >= 0 && s->length > 0) {
-      const int32_t axis = b->pair->axis;
-      take_front(b->data, b->data, product(b->dims, 0, axis), b->dims[axis], length,
-                 (size_t)product(b->dims, axis + 1, b->rank) * ow_dtype_size(b->dtype));
-      b->dims[axis] = length;
-    }
-  }
+  for (size_t i = 0; i < s->count && status == ONWARD_OK; i++)
+    if (!s->buffers[i].pair->constant)
+      s->buffers[i].dims[0] = length;
   if (status == ONWARD_OK)
     s->length = length;
   ow_state_leave(s);
@@ -389,7 +366,7 @@ onward_status onward_state_truncate(onward_state *s, int64_t length, onward_erro
 /* Where the batch lies among a buffer's dims. */
 static int32_t batch_dim(const ow_state_buffer *b) {
   const int32_t logical = b->pair->batch_axis >= 0 ? b->pair->batch_axis : 0;
-  return b->pair->append && logical < b->pair->axis ? logical + 1 : logical;
+  return !b->pair->constant && logical < b->pair->axis ? logical + 1 : logical;
 }
 
 /* Bytes of a buffer with count rows, with as many positions as before. */

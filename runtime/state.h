@@ -6,13 +6,13 @@
 
 #include "runtime/bound_plan.h"
 
-/* One cached tensor. In place: dims[0] is the length, whatever the model's layout; carried and constant: dims are the model's own. */
+/* One cached tensor. dims[0] is the length, whatever the model's layout; of a constant one they are the model's own. */
 typedef struct ow_state_buffer {
   const ow_state_pair *pair; /* of the state's variant */
   onward_dtype dtype;
   int32_t rank;
   int64_t dims[ONWARD_MAX_RANK];
-  size_t row_bytes; /* in place: of one position */
+  size_t row_bytes; /* of one position */
   void *data;
   size_t bytes; /* room */
   bool filled;  /* constant: there is something */
@@ -46,8 +46,10 @@ ow_box *ow_state_switch(onward_state *state, size_t input);
 bool ow_state_wants(const onward_state *state, const ow_state_buffer *buffer);
 /* Complete shapes, those of the caller's inputs are set, with the state's. */
 onward_status ow_state_shapes(onward_state *state, onward_input_shape *shapes, onward_error *err);
-/* Room for what the plan will write. */
-onward_status ow_state_reserve(onward_state *state, const ow_plan *plan, onward_error *err);
+/* Room for what the plan will write, as far as the shapes of its first segments say how much that is. */
+onward_status ow_state_reserve(onward_state *state, const ow_plan *plan, size_t segments, onward_error *err);
+/* The same for segments after the first, once their shapes are known: a buffer may move, and with it what shows it. */
+onward_status ow_state_follow(onward_state *state, ow_plan *plan, size_t segments, onward_error *err);
 /* The run is over: the state holds what it wrote. */
 onward_status ow_state_keep(onward_state *state, const ow_plan *plan, onward_error *err);
 

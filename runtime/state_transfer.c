@@ -34,7 +34,7 @@ static onward_status export_buffer(const onward_state *s, const ow_state_buffer 
     return ow_fail(err, ONWARD_LIMIT, "the tensor is too large");
   if (!(t.data = ow_alloc(&ow_allocator_default, t.bytes ? t.bytes : 1)))
     return ow_fail(err, ONWARD_MEMORY, "no memory for %zu bytes", t.bytes);
-  if (b->pair->append)
+  if (!b->pair->constant)
     restore(b, t.data, t.dims);
   else if (t.bytes)
     memcpy(t.data, b->data, t.bytes);
@@ -113,7 +113,7 @@ static onward_status import_buffer(const onward_state *s, ow_state_buffer *b, in
   b->bytes = t->bytes;
   if (t->bytes && !(b->data = ow_alloc(s->allocator, t->bytes)))
     return ow_fail(err, ONWARD_MEMORY, "no memory for the state (%zu bytes)", t->bytes);
-  if (b->pair->append)
+  if (!b->pair->constant)
     turn(b, b->data, t);
   else if (t->bytes)
     memcpy(b->data, t->data, t->bytes);
