@@ -78,6 +78,7 @@ static void offer(beams *b, candidate c) {
 static onward_status offer_row(beams *b, const float *logits, size_t vocabulary, size_t row, onward_error *err) {
   float *const scores = b->g->scores;
   double most = -INFINITY, total = 0;
+  OW_TRY(ow_scores_check(logits, vocabulary, err));
   for (size_t i = 0; i < vocabulary; i++)
     most = (double)logits[i] > most ? (double)logits[i] : most;
   for (size_t i = 0; i < vocabulary; i++)
@@ -91,9 +92,9 @@ static onward_status offer_row(beams *b, const float *logits, size_t vocabulary,
   return ONWARD_OK;
 }
 
-static void finish(beams *b, const candidate *c) {
-  const size_t count = b->length + 1 - b->prompt;
-  const double score = c->score / pow((double)count, b->o->length_penalty);
+/* One of the finished, if it is good enough: count new tokens, of which last, if there is one, is not among those of the row yet. */
+static void finish(beams *b, double sum, size_t row, size_t count, const int64_t *last) {
+  const double score = sum / pow((double)count, b->o->length_penalty);
   size_t worst = 0;
   for (size_t k = 0; k < b->beams; k++) {
     if (!b->done[k].count) {
@@ -107,8 +108,9 @@ static void finish(beams *b, const candidate *c) {
     return;
   b->done[worst] = (finished){score, count};
   int64_t *const to = b->done_ids + worst * b->room;
-  memcpy(to, b->ids + c->row * b->length + b->prompt, (count - 1) * sizeof *to);
-  to[count - 1] = c->id;
+  memcpy(to, b->ids + row * b->length + b->prompt, (count - (last != NULL)) * sizeof *to);
+  if (last)
+    to[count - 1] = *last;
 }
 
 /* The best candidates become the running texts; those that end go to the finished. last: all end. */
@@ -118,7 +120,7 @@ static onward_status advance(beams *b, bool last, onward_error *err) {
     const candidate *const c = &b->best[i];
     const bool ends = last || ow_is_stop_id(b->o, c->id);
     if (ends && i < b->beams)
-      finish(b, c);
+      finish(b, c->score, c->row, b->length + 1 - b->prompt, &c->id);
     if (ends || kept == b->beams)
       continue;
     int64_t *const to = b->next + kept * (b->length + 1);
@@ -159,18 +161,25 @@ static onward_status search(beams *b, onward_generation *result, onward_error *e
   for (bool open = b->length < b->room; open;) {
     const int64_t begin = ow_time_ns();
     onward_tensor logits;
-    const onward_status status = ow_decoder_step(&g->decoder, b->ids, b->rows, b->length, held, &logits, err);
+    onward_error said;
+    const onward_status status = ow_decoder_step(&g->decoder, b->ids, b->rows, b->length, held, &logits, &said);
     if (status == ONWARD_CANCELLED && atomic_load(&g->cancelled)) {
       cancelled = true;
       break;
     }
-    OW_TRY(status);
+    if (status != ONWARD_OK) {
+      OW_TRY(ow_end_at_limit(g, b->length, held == 0, &said, result, err));
+      for (size_t r = 0; r < b->rows; r++)
+        finish(b, b->scores[r], r, b->length - b->prompt, NULL);
+      return ONWARD_OK;
+    }
     const size_t vocabulary = (size_t)logits.dims[2];
     if (!ow_reserve(g->allocator, &g->scores, &g->score_capacity, 0, vocabulary, sizeof *g->scores))
       return ow_fail(err, ONWARD_MEMORY, "no memory for %zu scores", vocabulary);
     b->best_count = 0;
     for (size_t r = 0; r < b->rows; r++)
-      OW_TRY(offer_row(b, (const float *)logits.data + r * vocabulary, vocabulary, r, err));
+      OW_TRY(
+          ow_say_after(offer_row(b, (const float *)logits.data + r * vocabulary, vocabulary, r, err), b->length, err));
     *(held ? &result->steps_ms : &result->first_ms) += (double)(ow_time_ns() - begin) / 1e6;
     result->steps += held > 0;
     held = b->length;

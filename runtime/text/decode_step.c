@@ -172,6 +172,7 @@ void ow_decoder_close(ow_decoder *d) {
 onward_status ow_decoder_start(ow_decoder *d, int64_t capacity, onward_error *err) {
   for (size_t i = 0; i < d->input_count; i++)
     d->inputs[i].rows = 0;
+  d->accepted = 0;
   if (d->first)
     OW_TRY(ow_decoder_start(d->first, capacity, err));
   if (!d->state)
@@ -320,5 +321,6 @@ onward_status ow_decoder_step(ow_decoder *d, const int64_t *ids, size_t rows, si
   if (t.dtype != ONWARD_FLOAT32 || t.rank != 3 || t.dims[0] != (int64_t)rows || t.dims[1] != 1)
     return ow_fail(err, ONWARD_MODEL, "'%s' is no float32 [%zu,1,vocabulary]", d->logits, rows);
   *logits = t;
+  d->accepted = length;
   return ONWARD_OK;
 }

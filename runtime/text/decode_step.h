@@ -46,6 +46,7 @@ typedef struct ow_decoder {
   onward_named_tensor *made; /* of first: its logits, then what belongs to each of pasts */
   onward_named_tensor *pasts;
   size_t past_count;
+  size_t accepted; /* the longest of this text that a step has taken */
 } ow_decoder;
 
 onward_status ow_decoder_open(ow_decoder *decoder, onward_model *model, const onward_session_options *options,
@@ -60,5 +61,9 @@ onward_status ow_decoder_start(ow_decoder *decoder, int64_t capacity, onward_err
  * [rows, vocabulary]. */
 onward_status ow_decoder_step(ow_decoder *decoder, const int64_t *ids, size_t rows, size_t length, size_t held,
                               onward_tensor *logits, onward_error *err);
+/* After a step over length tokens that failed as err says: the most tokens that the model takes, where their number is what it failed
+ * for and not what they are; otherwise 0. It finds out by runs over a token that is thought to be one of the model's, and the decoder
+ * must be started again before its next step. */
+size_t ow_decoder_limit(ow_decoder *decoder, int64_t known, size_t length, const onward_error *err);
 
 #endif

@@ -99,6 +99,12 @@ bool ow_is_stop_id(const onward_generate_options *o, int64_t id) {
   return false;
 }
 
+onward_status ow_say_after(onward_status status, size_t count, onward_error *err) {
+  if (status == ONWARD_DATA)
+    ow_error_prefix(err, "after %zu token%s", count, count == 1 ? "" : "s");
+  return status;
+}
+
 /* The token after all that is there. */
 static onward_status next_token(onward_generator *g, ow_sampler *sampler, const onward_tensor *logits, int64_t *id,
                                 onward_error *err) {
@@ -106,8 +112,23 @@ static onward_status next_token(onward_generator *g, ow_sampler *sampler, const 
   if (!ow_reserve(g->allocator, &g->scores, &g->score_capacity, 0, vocabulary, sizeof *g->scores))
     return ow_fail(err, ONWARD_MEMORY, "no memory for %zu scores", vocabulary);
   memcpy(g->scores, logits->data, vocabulary * sizeof *g->scores);
-  OW_TRY(ow_sampler_process(sampler, g->ids, g->count, g->scores, vocabulary, err));
+  const onward_status status = ow_sampler_process(sampler, g->ids, g->count, g->scores, vocabulary, err);
+  OW_TRY(ow_say_after(status, g->count, err));
   *id = ow_sampler_choose(sampler, g->scores, vocabulary);
+  return ONWARD_OK;
+}
+
+onward_status ow_end_at_limit(onward_generator *g, size_t length, bool first, const onward_error *said,
+                              onward_generation *result, onward_error *err) {
+  const size_t limit = ow_decoder_limit(&g->decoder, g->ids[0], length, said);
+  if (limit == 0)
+    return ow_fail(err, said->status, "%s", said->message);
+  if (first)
+    return ow_fail(err, ONWARD_INPUT, "the prompt has %zu tokens; the model takes at most %zu: %s", length, limit,
+                   said->message);
+  (void)ow_fail(&g->note, ONWARD_LIMIT, "the model takes at most %zu tokens: %s", limit, said->message);
+  result->note = g->note.message;
+  result->stop = ONWARD_STOP_CONTEXT;
   return ONWARD_OK;
 }
 
@@ -125,13 +146,15 @@ static onward_status go_on(onward_generator *g, size_t prompt, const onward_gene
     }
     const int64_t begin = ow_time_ns();
     onward_tensor logits;
+    onward_error said;
     result->stop = ONWARD_STOP_CALLER;
     if (atomic_load(&g->cancelled))
       return ONWARD_OK;
-    const onward_status status = ow_decoder_step(&g->decoder, g->ids, 1, g->count, held, &logits, err);
+    const onward_status status = ow_decoder_step(&g->decoder, g->ids, 1, g->count, held, &logits, &said);
     if (status == ONWARD_CANCELLED && atomic_load(&g->cancelled))
       return ONWARD_OK;
-    OW_TRY(status);
+    if (status != ONWARD_OK)
+      return ow_end_at_limit(g, g->count, made == 0, &said, result, err);
     held = g->count;
     int64_t id;
     if (made < o->forced_id_count)

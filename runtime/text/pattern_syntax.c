@@ -53,7 +53,7 @@ void ow_pattern_scripts(ow_bytes *out) {
   ow_bytes_add(out, "", 1);
 }
 
-enum { GROUPS_MAX = 64 };
+enum { GROUPS_MAX = 64, EXPRESSION_MAX = 65535 };
 
 typedef struct scan {
   const char *text, *path;
@@ -170,6 +170,9 @@ static onward_status outside(scan *s, onward_error *err) {
     case '(':
       if (t[1] == '*')
         return unsupported(s, "(* is not supported", err);
+      if (t[1] == '?' && flags(t) == 0 && !(t[2] && strchr(":=!><#", t[2])))
+        return unsupported(s, "this kind of group is not supported",
+                           err); /* PCRE2's recursion, callouts and the like */
       if (s->depth == GROUPS_MAX)
         return unsupported(s, "more than 64 groups in each other", err);
       n = flags(t);
@@ -219,6 +222,8 @@ static onward_status outside(scan *s, onward_error *err) {
 
 onward_status ow_pattern_translate(const char *expression, const char *path, ow_bytes *out, onward_error *err) {
   scan s = {.text = expression, .path = path, .out = out};
+  if (strlen(expression) > EXPRESSION_MAX)
+    return ow_fail(err, ONWARD_LIMIT, "%s: an expression of more than %d bytes", path, EXPRESSION_MAX);
   while (expression[s.at] && !out->failed) {
     if (expression[s.at] == '\\') {
       if (s.classes == 0)

@@ -13,8 +13,14 @@ static onward_status read_special(const ow_token_model *model, const ow_node *no
                                   onward_error *err) {
   const ow_node pair = ow_node_get(node, key);
   const cJSON *const token = cJSON_IsArray(pair.json) ? pair.json->child : NULL;
+  const cJSON *const number = token ? token->next : NULL;
   *id = cJSON_IsString(token) ? ow_token_find(model, token->valuestring, strlen(token->valuestring)) : -1;
-  return *id >= 0 ? ONWARD_OK : ow_fail(err, ONWARD_FORMAT, "%s: want [token, id] of the vocabulary", pair.path);
+  if (*id < 0 || !cJSON_IsNumber(number))
+    return ow_fail(err, ONWARD_FORMAT, "%s: want [token, id] of the vocabulary", pair.path);
+  if (number->valuedouble != (double)*id)
+    return ow_fail(err, ONWARD_FORMAT, "%s: '%.60s' is %lld in the vocabulary, not %g", pair.path, token->valuestring,
+                   (long long)*id, number->valuedouble);
+  return ONWARD_OK;
 }
 
 /* cls A sep, cls A sep B sep; Roberta puts two sep between the texts and has no types. */
@@ -50,7 +56,8 @@ static onward_status read_special_token(const ow_token_model *model, const ow_no
     return ow_fail(err, ONWARD_FORMAT, "%s.id: '%.60s' is not in special_tokens", token->path, name);
   for (const cJSON *id = ids.json->child; id; id = id->next) {
     const double v = id->valuedouble;
-    if (!cJSON_IsNumber(id) || !(v >= 0 && v < (double)model->token_count) || !model->tokens[(size_t)v])
+    if (!cJSON_IsNumber(id) || !(v >= 0 && v < (double)model->token_count) || v != (double)(size_t)v ||
+        !model->tokens[(size_t)v])
       return ow_fail(err, ONWARD_FORMAT, "%s: want ids of the vocabulary", ids.path);
     put(out, (int64_t)v, type);
   }

@@ -16,6 +16,11 @@ static onward_status check_count(const char *name, int64_t value, onward_error *
   return value >= 0 ? ONWARD_OK : ow_fail(err, ONWARD_INPUT, "%s is %lld, want 0 or more", name, (long long)value);
 }
 
+static onward_status check_list(const char *name, const char *count_name, const int64_t *ids, size_t count,
+                                onward_error *err) {
+  return ids || !count ? ONWARD_OK : ow_fail(err, ONWARD_INPUT, "%s is NULL, but %s is %zu", name, count_name, count);
+}
+
 onward_status ow_sampling_check(const onward_generate_options *o, onward_error *err) {
   OW_TRY(check_count("max_new_tokens", o->max_new_tokens, err));
   OW_TRY(check_count("context", o->context, err));
@@ -33,8 +38,11 @@ onward_status ow_sampling_check(const onward_generate_options *o, onward_error *
   if (o->beams > 1 && o->max_new_tokens > MAX_BEAM_TOKENS)
     return ow_fail(err, ONWARD_INPUT, "max_new_tokens is %lld, want at most %d with beams",
                    (long long)o->max_new_tokens, MAX_BEAM_TOKENS);
-  if ((o->stop_id_count && !o->stop_ids) || (o->forced_id_count && !o->forced_ids))
-    return ow_fail(err, ONWARD_INPUT, "stop_ids or forced_ids is NULL, but stop_id_count or forced_id_count is not 0");
+  OW_TRY(check_list("stop_ids", "stop_id_count", o->stop_ids, o->stop_id_count, err));
+  OW_TRY(check_list("forced_ids", "forced_id_count", o->forced_ids, o->forced_id_count, err));
+  OW_TRY(check_list("suppressed_ids", "suppressed_id_count", o->suppressed_ids, o->suppressed_id_count, err));
+  OW_TRY(check_list("begin_suppressed_ids", "begin_suppressed_id_count", o->begin_suppressed_ids,
+                    o->begin_suppressed_id_count, err));
   return ONWARD_OK;
 }
 
@@ -85,6 +93,16 @@ static void ban_ngrams(const int64_t *ids, size_t count, float *scores, size_t v
   }
 }
 
+/* A temperature that is next to nothing leaves the largest, not infinities. */
+static void divide(float *scores, size_t vocabulary, double temperature) {
+  float most = -INFINITY;
+  for (size_t i = 0; i < vocabulary; i++)
+    most = fmaxf(most, scores[i]);
+  const bool fits = isfinite(most / (float)temperature);
+  for (size_t i = 0; i < vocabulary; i++)
+    scores[i] = fits ? scores[i] / (float)temperature : (float)(((double)scores[i] - (double)most) / temperature);
+}
+
 /* Likely first; of equals the later first, as in an ascending stable sort read from its end. */
 static int compare(const void *a, const void *b) {
   const ow_ranked *const x = a, *const y = b;
@@ -132,11 +150,14 @@ static void keep_min_p(const ow_sampler *s, float *scores, size_t vocabulary, do
       scores[i] = -INFINITY;
 }
 
-static onward_status check_scores(const float *scores, size_t vocabulary, onward_error *err) {
+onward_status ow_scores_check(const float *scores, size_t vocabulary, onward_error *err) {
   bool some = false;
+  if (vocabulary == 0 || vocabulary > INT32_MAX)
+    return ow_fail(err, ONWARD_DATA, "the model gives %zu scores, want 1 to %d", vocabulary, INT32_MAX);
   for (size_t i = 0; i < vocabulary; i++) {
     if (isnan(scores[i]) || scores[i] == INFINITY)
-      return ow_fail(err, ONWARD_DATA, "the score of token %zu is %s", i, isnan(scores[i]) ? "NaN" : "infinite");
+      return ow_fail(err, ONWARD_DATA, "the score of token %zu is %s, want a number or -inf", i,
+                     isnan(scores[i]) ? "NaN" : "+inf");
     some = some || scores[i] > -INFINITY;
   }
   return some ? ONWARD_OK : ow_fail(err, ONWARD_DATA, "no token can follow: all %zu scores are -inf", vocabulary);
@@ -157,9 +178,7 @@ static void force(int64_t id, float *scores, size_t vocabulary) {
 onward_status ow_sampler_process(ow_sampler *s, const int64_t *ids, size_t count, float *scores, size_t vocabulary,
                                  onward_error *err) {
   const onward_generate_options *const o = s->options;
-  if (vocabulary == 0 || vocabulary > INT32_MAX)
-    return ow_fail(err, ONWARD_DATA, "a vocabulary of %zu tokens", vocabulary);
-  OW_TRY(check_scores(scores, vocabulary, err));
+  OW_TRY(ow_scores_check(scores, vocabulary, err));
   if (o->repetition_penalty != 1.0)
     penalise_repeats(ids, count, scores, vocabulary, (float)o->repetition_penalty);
   if (o->no_repeat_ngram > 0 && (uint64_t)o->no_repeat_ngram <= count)
@@ -170,8 +189,7 @@ onward_status ow_sampler_process(ow_sampler *s, const int64_t *ids, size_t count
   if (count == s->prompt + o->forced_id_count)
     suppress(o->begin_suppressed_ids, o->begin_suppressed_id_count, scores, vocabulary);
   if (o->temperature > 0) {
-    for (size_t i = 0; i < vocabulary; i++)
-      scores[i] = scores[i] / (float)o->temperature;
+    divide(scores, vocabulary, o->temperature);
     if (o->top_k > 0 || o->top_p < 1 || o->min_p > 0)
       OW_TRY(rank(s, scores, vocabulary, err));
     if (o->top_k > 0)
@@ -181,7 +199,7 @@ onward_status ow_sampler_process(ow_sampler *s, const int64_t *ids, size_t count
     if (o->min_p > 0)
       keep_min_p(s, scores, vocabulary, o->min_p);
   }
-  return check_scores(scores, vocabulary, err);
+  return ow_scores_check(scores, vocabulary, err);
 }
 
 int64_t ow_sampler_choose(ow_sampler *s, const float *scores, size_t vocabulary) {

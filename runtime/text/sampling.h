@@ -25,6 +25,8 @@ onward_status ow_sampling_check(const onward_generate_options *options, onward_e
 void ow_sampler_start(ow_sampler *sampler, const onward_generate_options *options, const ow_allocator *a);
 void ow_sampler_end(ow_sampler *sampler);
 
+/* Scores as a model gave them. Errors: DATA naming the score that is none. */
+onward_status ow_scores_check(const float *scores, size_t vocabulary, onward_error *err);
 /* scores of the token after ids, in place: penalties, and unless temperature is 0 temperature, top-k, top-p and min-p; what is not
  * to be chosen becomes -inf. Errors: DATA, MEMORY. */
 onward_status ow_sampler_process(ow_sampler *sampler, const int64_t *ids, size_t count, float *scores,

@@ -115,6 +115,21 @@ static void cancel_generator(void *generator) { onward_generator_cancel(generato
 
 static double per_second(double count, double ms) { return ms > 0 ? count * 1e3 / ms : 0; }
 
+/* Of a tokenizer that is smaller than the model's vocabulary, or another model's. */
+static void note_unknown(const holder *h) {
+  const onward_generation *const g = &h->result.tokens;
+  size_t unknown = 0;
+  int64_t first = 0;
+  for (size_t i = g->count; i-- > 0;)
+    if (!onward_tokenizer_token(h->tokenizer, g->ids[i])) {
+      unknown++;
+      first = g->ids[i];
+    }
+  if (unknown)
+    fprintf(stderr, "note: %zu of %zu new tokens have no text: the tokenizer has no token %lld\n", unknown, g->count,
+            (long long)first);
+}
+
 static void report(const generate_options *o, const onward_text_generation *text, size_t prompt, ow_scratch *scratch) {
   const onward_generation *const g = &text->tokens;
   const double prefill = per_second((double)prompt, g->first_ms), decode = per_second((double)g->steps, g->steps_ms);
@@ -145,6 +160,11 @@ static void report(const generate_options *o, const onward_text_generation *text
 }
 
 static bool check_usage(const generate_options *o, onward_error *err) {
+  if (!(o->text.top_p > 0))
+    return ow_cmd_fail(err, ONWARD_ARGUMENT, "--top-p: want a number above 0, at most 1, got %g", o->text.top_p);
+  if (!(o->text.repetition_penalty > 0))
+    return ow_cmd_fail(err, ONWARD_ARGUMENT, "--repetition-penalty: want a number above 0, got %g",
+                       o->text.repetition_penalty);
   const int prompts = (o->ids != NULL) + (o->prompt != NULL) + (o->chat != NULL) + (o->features != NULL);
   if (prompts != 1)
     return ow_cmd_fail(err, ONWARD_ARGUMENT,
@@ -249,6 +269,10 @@ static bool generate(ow_work *work, generate_options *o, holder *h, onward_error
   if (!h->result.tokens.cached)
     fprintf(stderr, "note: the model has no cache that can be kept; each token computed the whole text again\n");
   report(o, &h->result, count, &work->scratch);
+  if (h->result.tokens.note)
+    fprintf(stderr, "note: %s\n", h->result.tokens.note);
+  if (h->tokenizer)
+    note_unknown(h);
   return true;
 }
 

@@ -53,7 +53,7 @@ ONWARD_API onward_generate_options onward_generate_options_default(void);
 typedef enum onward_stop {
   ONWARD_STOP_LENGTH = 0,  /* max_new_tokens */
   ONWARD_STOP_ID = 1,      /* one of stop_ids */
-  ONWARD_STOP_CONTEXT = 2, /* the context is full */
+  ONWARD_STOP_CONTEXT = 2, /* the context is full: options.context, or what the model itself takes */
   ONWARD_STOP_CALLER = 3,  /* on_token or on_text returned false, or onward_generator_cancel */
   ONWARD_STOP_TEXT = 4     /* a stop string; of onward_generator_run_text */
 } onward_stop;
@@ -69,6 +69,8 @@ typedef struct onward_generation {
   int64_t steps;   /* runs of the model after the first */
   double first_ms; /* the run over the prompt */
   double steps_ms; /* all others */
+  const char *
+      note; /* NULL, or, when the model took no more tokens, how many it takes at most and what it said; valid as ids are */
 } onward_generation;
 
 /* The model must outlive the generator. options may be NULL.
@@ -86,8 +88,8 @@ ONWARD_API onward_status onward_generator_create_encoder_decoder(onward_model *e
                                                                  onward_generator **generator, onward_error *err);
 ONWARD_API void onward_generator_free(onward_generator *generator);
 
-/* Go on from a prompt of count >= 1 tokens. Errors: INPUT (parameters, named), DATA (logits that are NaN or all -inf, an id the
- * model does not know), MEMORY. */
+/* Go on from a prompt of count >= 1 tokens. Errors: INPUT (parameters, named; a prompt of more tokens than the model takes), DATA
+ * (logits that are NaN or all -inf, an id the model does not know), MEMORY. */
 ONWARD_API onward_status onward_generator_run(onward_generator *generator, const int64_t *prompt, size_t count,
                                               const onward_generate_options *options, onward_generation *generation,
                                               onward_error *err);
