@@ -177,6 +177,21 @@ class Command:
                 whole.append(last.index(max(last)))
             self.check(name, d["argmax"] == whole, (d["argmax"], whole))
 
+        seq2seq = os.path.join(HERE, "seq2seq")
+        code, out, err = self.call("bench", os.path.join(seq2seq, "whisper"), "--generate", "--prompt-tokens", "24", "--new-tokens", "5", "--json")
+        d = json.loads(out.splitlines()[-1]) if code == 0 else {}
+        features = os.path.join(self.scratch, "tenths.npy")
+        with open(features, "wb") as f:  # what it makes up
+            head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 8, 24), }\n"
+            f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + struct.pack("<192f", *[0.1] * 192))
+        want = self.call("generate", os.path.join(seq2seq, "whisper"), "--features", features, "--max-new-tokens", "6", "--decoder-ids", "2", "--stop-id", "1000", "--json")[1]
+        self.check("bench --generate whisper", code == 0 and set(d) == {"precision", "prefill_tok_s", "decode_tok_s", "load_ms", "first_ms", "peak_rss_mib", "argmax"}
+                   and d["argmax"] == json.loads(want)["ids"] and len(d["argmax"]) == 6 and d["decode_tok_s"] > 0, (code, d, err, want))
+        code, out, err = self.call("bench", os.path.join(seq2seq, "whisper"), "--generate", "--new-tokens", "100")
+        self.check("bench --generate beyond the positions", code == 1 and "--new-tokens 100: the model takes at most 40 tokens" in err, (code, err))
+        code, out, err = self.call("bench", os.path.join(seq2seq, "t5"), "--shape", "input_ids=1x4")
+        self.check("bench --shape of a pair", code == 2 and "--generate" in err and err.count("\n") == 1, (code, err))
+
     def text(self):
         """Generation from ids: one line of JSON, or ids as they come."""
         for model in (GPT2, LLAMA):
@@ -233,6 +248,11 @@ class Command:
         # This vocabulary has no x, y, z or |: unknown characters have no token here.
         a, b = (json.loads(self.call("generate", folder, *w, "--max-new-tokens", "6", "--json")[1]) for w in (["--chat", "Hi", "--system", "S"], ["--prompt", same]))
         self.check("generate --chat", a["text"] == b["text"] and a["prompt_tokens"] == b["prompt_tokens"] > 40, (a, b))
+        for words in (["generate", "--prompt", "Hi"], ["generate", "--chat", "Hi"], ["embed", "Hi"]):
+            for absent in ("absent", "absent.onnx"):
+                path = os.path.join(self.scratch, absent)
+                code, out, err = self.call(words[0], path, *words[1:])
+                self.check(f"{' '.join(words)} {absent}", code == 1 and err.startswith(path + ": ") and "tokenizer" not in err and err.count("\n") == 1, (code, err))
         code, out, err = self.call("generate", GPT2, "--prompt", "Hi")
         self.check("generate without a tokenizer", code == 1 and "--tokenizer" in err and err.count("\n") == 1, (code, err))
         p = subprocess.Popen([self.binary, "generate", folder, "--prompt", "Hi", "--max-new-tokens", "1000000000", "--context", "1000000", *self.flags],

@@ -17,7 +17,7 @@ SYSTEM = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, train
 
 def main():
     onward, models = sys.argv[1:]
-    failed = passed = 0
+    failed = passed = skipped = 0
 
     def call(*words):
         r = subprocess.run([onward, *words, "--json"], capture_output=True, text=True, timeout=600)
@@ -57,7 +57,10 @@ def main():
             check("smollm2-f32 --ids", isinstance(ids, dict) and ids["ids"] == case["greedy_ids"], (case["user"], ids))
             check("smollm2-f32 --chat", isinstance(chat, dict) and chat["ids"] == case["greedy_ids"] and chat["prompt_tokens"] == len(case["prompt_ids"])
                   and chat["text"] == case["greedy_text"], (case["user"], chat))
-    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    else:
+        skipped += 1
+        print("SKIP smollm2-f32: no %s: the f32 export of the original and the ids that transformers gives for it are nothing to fetch" % os.path.join(original, "expected.json"))
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
     return failed > 0
 
 

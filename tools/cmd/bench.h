@@ -1,4 +1,4 @@
-/* The two ways to measure a model. */
+/* The ways to measure a model. */
 #ifndef OW_CMD_BENCH_H
 #define OW_CMD_BENCH_H
 
@@ -20,8 +20,17 @@ typedef struct ow_bench_figures {
   double first_ms; /* until the first output */
 } ow_bench_figures;
 
+/* Of a prompt and the tokens after it. */
+typedef struct ow_bench_decoding {
+  double load_ms, first_ms, prefill_ms, decode_ms;
+  const int64_t *argmax; /* new_tokens + 1 */
+} ow_bench_decoding;
+
 int ow_bench_encode(ow_work *work, const ow_bench_options *o, onward_error *err);
 int ow_bench_generate(ow_work *work, const ow_bench_options *o, onward_error *err);
+int ow_bench_encoder_decoder(ow_work *work, const ow_bench_options *o, onward_error *err);
+
+int ow_bench_report_decoding(ow_work *work, const ow_bench_options *o, const ow_bench_decoding *figures);
 
 /* Loads and opens a session; sets load_ms. */
 bool ow_bench_open(ow_work *work, const ow_bench_options *o, ow_bench_figures *figures, onward_error *err);

@@ -193,6 +193,29 @@ static bool step(decoder *d, int64_t past, int64_t token, int64_t *argmax, onwar
   return ok;
 }
 
+int ow_bench_report_decoding(ow_work *work, const ow_bench_options *o, const ow_bench_decoding *f) {
+  const double peak = ow_host_peak_mib(), prefill_rate = (double)o->prompt_tokens * 1e3 / f->prefill_ms,
+               decode_rate = (double)o->new_tokens * 1e3 / f->decode_ms;
+  if (!o->json)
+    printf("prompt %.1f tokens/s, then %.1f tokens/s; load %.1f ms, first token after %.1f ms, at most %.1f MiB\n",
+           prefill_rate, decode_rate, f->load_ms, f->first_ms, peak);
+  ow_json json = {.out = {.scratch = &work->scratch}};
+  ow_json_open(&json, NULL, '{');
+  ow_json_text(&json, "precision", o->common.precision);
+  ow_json_real(&json, "prefill_tok_s", prefill_rate);
+  ow_json_real(&json, "decode_tok_s", decode_rate);
+  ow_json_real(&json, "load_ms", f->load_ms);
+  ow_json_real(&json, "first_ms", f->first_ms);
+  ow_json_real(&json, "peak_rss_mib", peak);
+  ow_json_open(&json, "argmax", '[');
+  for (int64_t i = 0; i <= o->new_tokens; i++)
+    ow_json_real(&json, NULL, (double)f->argmax[i]);
+  ow_json_close(&json, ']');
+  ow_json_close(&json, '}');
+  ow_json_print(&json);
+  return OW_EXIT_OK;
+}
+
 static int measure(decoder *d, ow_bench_figures f, const ow_bench_options *o, onward_error *err) {
   ow_work *const work = d->work;
   const int64_t prompt = o->prompt_tokens, steps = o->new_tokens;
@@ -201,7 +224,6 @@ static int measure(decoder *d, ow_bench_figures f, const ow_bench_options *o, on
   if (!prefill(d, prompt, &argmax[0], err))
     return ow_cmd_report(err);
   const double filled = ow_host_ms();
-  f.first_ms = filled - o->began_ms;
   double last = filled;
   for (int64_t i = 0; i < steps; i++) {
     if (!step(d, prompt + i, 100 + i, &argmax[i + 1], err))
@@ -214,26 +236,8 @@ static int measure(decoder *d, ow_bench_figures f, const ow_bench_options *o, on
   const double decoded = ow_host_ms();
   if (o->profile != NULL && !ow_work_save_profile(work, o->profile, err))
     return ow_cmd_report(err);
-  const double peak = ow_host_peak_mib(), prefill_rate = (double)prompt * 1e3 / (filled - begin),
-               decode_rate = (double)steps * 1e3 / (decoded - filled);
-  if (!o->json)
-    printf("prompt %.1f tokens/s, then %.1f tokens/s; load %.1f ms, first token after %.1f ms, at most %.1f MiB\n",
-           prefill_rate, decode_rate, f.load_ms, f.first_ms, peak);
-  ow_json json = {.out = {.scratch = &work->scratch}};
-  ow_json_open(&json, NULL, '{');
-  ow_json_text(&json, "precision", o->common.precision);
-  ow_json_real(&json, "prefill_tok_s", prefill_rate);
-  ow_json_real(&json, "decode_tok_s", decode_rate);
-  ow_json_real(&json, "load_ms", f.load_ms);
-  ow_json_real(&json, "first_ms", f.first_ms);
-  ow_json_real(&json, "peak_rss_mib", peak);
-  ow_json_open(&json, "argmax", '[');
-  for (int64_t i = 0; i <= steps; i++)
-    ow_json_real(&json, NULL, (double)argmax[i]);
-  ow_json_close(&json, ']');
-  ow_json_close(&json, '}');
-  ow_json_print(&json);
-  return OW_EXIT_OK;
+  const ow_bench_decoding figures = {f.load_ms, filled - o->began_ms, filled - begin, decoded - filled, argmax};
+  return ow_bench_report_decoding(work, o, &figures);
 }
 
 int ow_bench_generate(ow_work *work, const ow_bench_options *o, onward_error *err) {

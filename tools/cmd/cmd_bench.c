@@ -1,4 +1,5 @@
 #include "bench.h"
+#include "encoder_decoder.h"
 
 static const char help[] =
     "onward bench MODEL --shape NAME=AxB... [options]         measure runs of one shape\n"
@@ -11,7 +12,11 @@ static const char help[] =
     "prompt counts\n"
     "  --prompt-tokens P        length of the prompt (default 128): tokens (i mod 1000) + 100\n"
     "  --new-tokens N           steps after it (default 64): token 100 + i at step i, whatever the model would have "
-    "chosen\n"
+    "chosen.\n"
+    "                           Of a folder of an encoder and its decoder: the prompt, or features of 0.1, is the "
+    "encoder's, "
+    "and\n"
+    "                           the decoder goes on with what it chooses itself\n"
     "  --profile FILE           times of every step of every run, for chrome://tracing or ui.perfetto.dev (slows small "
     "steps)\n"
     "  --verbose                the time of every run, plans and primitives made\n"
@@ -39,13 +44,21 @@ bool ow_bench_open(ow_work *work, const ow_bench_options *o, ow_bench_figures *f
 
 static int bench_model(ow_work *work, const void *options, onward_error *err) {
   const ow_bench_options *const o = options;
+  const bool pair = ow_encoder_decoder_is(o->model, &work->scratch);
+  if (!o->generate && pair) {
+    ow_cmd_fail(
+        err, ONWARD_ARGUMENT,
+        "%s: a folder of an encoder and its decoder: measure it with --generate, or one of its files with --shape",
+        o->model);
+    return ow_cmd_report(err);
+  }
   if (!o->generate)
     return ow_bench_encode(work, o, err);
   if (o->shapes.count > 0) {
     ow_cmd_fail(err, ONWARD_ARGUMENT, "--shape: not together with --generate");
     return ow_cmd_report(err);
   }
-  return ow_bench_generate(work, o, err);
+  return pair ? ow_bench_encoder_decoder(work, o, err) : ow_bench_generate(work, o, err);
 }
 
 static int run(double began_ms, int argc, char **argv) {

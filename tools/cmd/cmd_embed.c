@@ -124,7 +124,8 @@ static bool embed(ow_work *work, const embed_options *o, const char *model, ow_t
   onward_embed_options options;
   onward_session_options session = onward_session_options_default();
   session.threads = (int32_t)o->common.threads;
-  if ((texts->count == 0 && !read_lines(&work->scratch, texts, err)) ||
+  if (!ow_model_is_there(model, &work->scratch, err) ||
+      (texts->count == 0 && !read_lines(&work->scratch, texts, err)) ||
       !take_options(o, model, &work->scratch, &options, err) ||
       !ow_tokenizer_open(ow_tokenizer_path(o->tokenizer, model, &work->scratch), o->tokenizer != NULL, tokenizer,
                          err) ||

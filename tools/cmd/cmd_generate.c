@@ -242,7 +242,12 @@ static bool generate(ow_work *work, generate_options *o, holder *h, onward_error
   int64_t printed = 0;
   const char *tokenizer;
   ow_folder_config config;
-  if (!check_usage(o, err) || !open_tokenizer(o, &work->scratch, &tokenizer, h, err) ||
+  if (!check_usage(o, err))
+    return false;
+  if (!ow_encoder_decoder_is(o->model, &work->scratch) &&
+      !ow_model_is_there(ow_folder_decoder(o->model, &work->scratch), &work->scratch, err))
+    return false;
+  if (!open_tokenizer(o, &work->scratch, &tokenizer, h, err) ||
       !take_prompt(o, tokenizer, &work->scratch, h, &ids, &count, err))
     return false;
   ow_folder_config_read(o->model, &work->scratch, &config);

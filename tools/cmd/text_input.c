@@ -27,6 +27,15 @@ const char *ow_tokenizer_path(const char *asked, const char *model, ow_scratch *
                              : ow_scratch_text(scratch, "%stokenizer.json", folder_of(model, scratch));
 }
 
+bool ow_model_is_there(const char *model, ow_scratch *scratch, onward_error *err) {
+  if (ow_file_is(ow_folder_is(model) ? ow_scratch_text(scratch, "%s/model.onnx", model) : model))
+    return true;
+  onward_model *odd = NULL;
+  const bool loads = onward_model_load(model, NULL, &odd, err) == ONWARD_OK;
+  onward_model_free(odd);
+  return loads;
+}
+
 bool ow_tokenizer_open(const char *path, bool asked, onward_tokenizer **tokenizer, onward_error *err) {
   if (!asked && !ow_file_is(path))
     return ow_cmd_fail(err, ONWARD_IO, "%s is not there: name the model's tokenizer.json with --tokenizer FILE", path);

@@ -9,6 +9,8 @@
 const char *ow_model_folder(const char *model, ow_scratch *scratch);
 /* What was asked for, or tokenizer.json in the model's folder. */
 const char *ow_tokenizer_path(const char *asked, const char *model, ow_scratch *scratch);
+/* A file, or a folder with model.onnx: so that a missing model is not taken for a missing tokenizer. Errors: those of loading it. */
+bool ow_model_is_there(const char *model, ow_scratch *scratch, onward_error *err);
 /* asked: the user named it. Errors: those of onward_tokenizer_load; a missing file says what to pass. */
 bool ow_tokenizer_open(const char *path, bool asked, onward_tokenizer **tokenizer, onward_error *err);
 
