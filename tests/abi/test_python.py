@@ -46,6 +46,76 @@ def word_level(folder, size):
     return onward.Tokenizer(folder)
 
 
+def varint(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+
+def field(number, content):
+    """A field of a protobuf message: a number, or bytes."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def graph_value(name, dtype, *dims):
+    shape = b"".join(field(1, field(2, d)) for d in dims)
+    return field(1, name) + field(2, field(1, field(1, dtype) + field(2, shape)))
+
+
+# y = the rows of the strings x that i says; same = which of them are 'b'
+STRINGS = field(1, 8) + field(8, field(2, 19)) + field(7, b"".join([
+    field(1, field(1, b"x") + field(1, b"i") + field(2, b"y") + field(4, b"Gather")),
+    field(1, field(1, b"y") + field(1, b"b") + field(2, b"same") + field(4, b"Equal")),
+    field(5, field(2, 8) + field(6, b"b") + field(8, b"b")),
+    field(11, graph_value(b"x", 8, b"n", b"m")), field(11, graph_value(b"i", 7, b"k")),
+    field(12, graph_value(b"y", 8, b"k", b"m")), field(12, graph_value(b"same", 9, b"k", b"m"))]))
+
+
+class TestStrings(unittest.TestCase):
+    def setUp(self):
+        self.session = onward.Session(STRINGS)
+
+    def check(self, x, rows=(2, 0, 2)):
+        want = np.take(np.asarray(x).astype(object), rows, axis=0)
+        text = np.array([s.decode("utf-8", "surrogateescape") if isinstance(s, bytes) else s for s in want.ravel()], object).reshape(want.shape)
+        y, same = self.session.run(None, {"x": x, "i": list(rows)})
+        self.assertEqual((y.dtype, y.shape), (np.dtype(object), text.shape))
+        self.assertTrue(all(isinstance(s, str) for s in y.ravel()))
+        np.testing.assert_array_equal(y, text)
+        np.testing.assert_array_equal(same, text == "b")
+
+    def test_arrays(self):
+        rows = [["a", "b"], ["", "\u00e9\u4e16\U0001f469"], ["a longer text than others", "b"]]
+        self.assertEqual([(i.type, i.shape) for i in self.session.get_inputs()], [("tensor(string)", ["n", "m"]), ("tensor(int64)", ["k"])])
+        self.check(rows)
+        self.check(np.array(rows))
+        self.check(np.array(rows, object))
+        self.check(np.array([[s.encode() for s in r] for r in rows]))
+        self.check(np.array([[b"b", "b"], [b"\xff\xfe", "x"], ["y", b"z"]], object))  # bytes that are no UTF-8 come back as they were
+        self.check(np.array(rows).T.copy().T)
+        self.check(np.array(rows)[::-1, ::-1])
+        self.check(np.array(rows), ())
+        self.check(np.zeros((3, 0), "U4"))
+
+    def test_kept(self):
+        """What is returned does not change with the next run."""
+        first = self.session.run(["y"], {"x": [["a" * 50]], "i": [0]}, copy=False)[0]
+        self.session.run(["y"], {"x": [["c" * 50]], "i": [0]})
+        gc.collect()
+        self.assertEqual(first.tolist(), [["a" * 50]])
+
+    def test_refused(self):
+        for x, text in ((np.array([["a", 5]], object), "input 'x': string 1 is int, want str or bytes"), (np.array([[None]]), "string 0 is NoneType"),
+                        (np.array([["a\0b"]]), "string 0 has a NUL"), (np.zeros((1, 1), np.float32), "input 'x': want string"), (["a"], "want string")):
+            with self.assertRaisesRegex(onward.OnwardError, text):
+                self.session.run(None, {"x": x, "i": [0]})
+        with self.assertRaisesRegex(onward.OnwardError, "out 'y': strings"):
+            self.session.run(["y"], {"x": [["a"]], "i": [0]}, out={"y": np.array([["a"]])})
+        with self.assertRaisesRegex(onward.OnwardError, "input 'i': want int64"):
+            self.session.run(None, {"x": [["a"]], "i": np.array(["0"])})
+        self.check([["a"], ["b"], ["c"]])
+
+
 class TestSession(unittest.TestCase):
     def test_values(self):
         session = onward.Session(os.path.join(MODELS, "bert_ts14"))

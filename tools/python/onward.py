@@ -153,18 +153,34 @@ def _code(dtype):
     raise OnwardError(1, "arrays of %s are no tensors" % dtype)
 
 
+def _strings(name, array):
+    """A string tensor of an array of str or bytes, and what holds its text."""
+    texts = []
+    for i, item in enumerate(array.ravel().tolist()):
+        if not isinstance(item, (str, bytes)):
+            raise OnwardError(8, "input '%s': string %d is %s, want str or bytes" % (name, i, type(item).__name__))
+        texts.append(item.encode("utf-8", "surrogateescape") if isinstance(item, str) else item)
+        if b"\0" in texts[-1]:
+            raise OnwardError(8, "input '%s': string %d has a NUL in it" % (name, i))
+    pointers = (C.c_char_p * max(1, len(texts)))(*texts)
+    return _Tensor(8, array.ndim, (C.c_int64 * 12)(*array.shape), C.cast(pointers, C.c_void_p), len(texts) * C.sizeof(C.c_char_p)), (pointers, texts)
+
+
 def _input(name, value, info):
-    """The value as a tensor, and the array that holds its bytes."""
+    """The value as a tensor, and what holds its bytes."""
     np = _numpy()
     array = np.asarray(value)
-    if not isinstance(value, np.ndarray) and info is not None and _dtype(info.dtype) is not None:
+    if array.ndim > 12:
+        raise OnwardError(8, "input '%s': rank %d is above 12" % (name, array.ndim))
+    if array.dtype.kind in "OSU" or (info is not None and info.dtype == 8 and not array.size and not isinstance(value, np.ndarray)):
+        tensor, array = _strings(name, array)
+        return _NamedTensor(name.encode(), tensor), array
+    if not isinstance(value, np.ndarray) and info is not None and info.dtype != 8 and _dtype(info.dtype) is not None:
         array = array.astype(_dtype(info.dtype))
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if not array.flags.c_contiguous:
         array = np.array(array, order="C")
-    if array.ndim > 12:
-        raise OnwardError(8, "input '%s': rank %d is above 12" % (name, array.ndim))
     tensor = _Tensor(_code(array.dtype), array.ndim, (C.c_int64 * 12)(*array.shape), array.ctypes.data, array.nbytes)
     return _NamedTensor(name.encode(), tensor), array
 
@@ -237,7 +253,7 @@ class Session:
     def run(self, output_names, feed, run_options=None, copy=True, out=None):
         """The outputs of these names (None: all), as a list of arrays.
 
-        Each is an array of its own. copy=False spares the copy: then they are read-only views of the session's memory, whose
+        Each is an array of its own. Strings are taken as arrays of str or bytes, and come as arrays of str objects. copy=False spares the copy: then they are read-only views of the session's memory, whose
         contents the next run changes: do not keep them beyond it. out: arrays by name that outputs are written into, without
         another copy. run_options is there for ONNX Runtime's sake and must be None."""
         if run_options is not None:
@@ -251,6 +267,8 @@ class Session:
             slot.name = name.encode()
             if name in out:
                 array = out[name]
+                if array.dtype.kind in "OSU":
+                    raise OnwardError(1, "out '%s': strings are not written into an array; they come as one of their own" % name)
                 if not (array.flags.c_contiguous and array.flags.writeable and array.dtype.isnative):
                     raise OnwardError(1, "out '%s': want a contiguous, writable array" % name)
                 slot.tensor.data, slot.tensor.bytes, slot.tensor.dtype = array.ctypes.data, array.nbytes, _code(array.dtype)
@@ -264,6 +282,11 @@ class Session:
             if tensor.dtype != _code(array.dtype):
                 raise OnwardError(1, "out '%s': the output is %s, the array %s" % (name, _lib.onward_dtype_name(tensor.dtype).decode(), array.dtype))
             return array if array.shape == shape else array.reshape(-1)[:int(np.prod(shape))].reshape(shape)
+        if tensor.dtype == 8:
+            texts = np.empty(int(np.prod(shape)), object)
+            if texts.size:
+                texts[:] = [t.decode("utf-8", "surrogateescape") for t in (C.c_char_p * texts.size).from_address(tensor.data)]
+            return texts.reshape(shape)
         dtype = _dtype(tensor.dtype)
         if tensor.bytes == 0 or not tensor.data:
             return np.zeros(shape, dtype or np.float32)
