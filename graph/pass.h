@@ -11,6 +11,7 @@ typedef struct ow_pass_context {
   ow_graph *graph;
   const ow_registry *registry;
   uint64_t fold_bytes; /* cap for one folded constant */
+  uint64_t node_limit; /* what the graph may grow to; 0: no limit */
   bool plain;          /* only required passes run */
   ow_out *explain;     /* not NULL: attention candidates are reported, fused or not and why */
   onward_error *err;

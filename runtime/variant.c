@@ -91,6 +91,7 @@ static onward_status optimise(onward_model *model, ow_graph *graph, ow_out *expl
   ow_pass_context context = {.graph = graph,
                              .registry = model->registry,
                              .fold_bytes = model->options.limits.fold_bytes,
+                             .node_limit = model->options.limits.nodes,
                              .explain = explain,
                              .err = err};
   const ow_pass_options options = {.none = model->options.no_passes,
@@ -128,7 +129,8 @@ static const ow_variant *with_past(const onward_model *model, const ow_variant *
 /* The If is inlined first: what is joined with a past is inside. */
 static onward_status form_switched(onward_model *model, ow_variant *variant, onward_error *err) {
   ow_graph *const g = variant->graph;
-  ow_pass_context context = {.graph = g, .registry = model->registry, .err = err};
+  ow_pass_context context = {
+      .graph = g, .registry = model->registry, .node_limit = model->options.limits.nodes, .err = err};
   OW_TRY(ow_infer_graph(g, err));
   OW_TRY(ow_passes_run(&context, &(ow_pass_options){.none = true, .stop_after = -1}));
   onward_status status = ow_state_form(g, model->registry, &variant->pairs, &variant->pair_count, err);

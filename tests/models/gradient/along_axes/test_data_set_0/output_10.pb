@@ -1,0 +1,1 @@
+B	d_squeezeJL-e?

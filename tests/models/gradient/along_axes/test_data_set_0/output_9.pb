@@ -1,0 +1,1 @@
+Bd_unsqueezeJlŸ?LD?–TM?

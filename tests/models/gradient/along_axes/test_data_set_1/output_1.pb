@@ -1,0 +1,1 @@
+Bd_sumsJ`Dæt¿Dæt¿Dæt¿Dæt¿P¯^?P¯^?P¯^?P¯^?LA¿LA¿LA¿LA¿Dæt¿Dæt¿Dæt¿Dæt¿P¯^?P¯^?P¯^?P¯^?LA¿LA¿LA¿LA¿

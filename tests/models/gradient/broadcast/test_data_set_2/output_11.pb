@@ -1,0 +1,1 @@
+Bdb_Sub2JlxS?

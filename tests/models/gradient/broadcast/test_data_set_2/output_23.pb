@@ -1,0 +1,1 @@
+Bdb_Div2JnHL@

@@ -1,0 +1,1 @@
+Bdb_Add2JlxS¿

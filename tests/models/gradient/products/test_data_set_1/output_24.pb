@@ -1,0 +1,1 @@
+BdwJxYf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼Yf¼
