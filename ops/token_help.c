@@ -1,4 +1,4 @@
-/* ONNX Runtime's helpers around generation and alignment: NGramRepeatBlock, UnfoldTensor, DynamicTimeWarping. */
+/* ONNX Runtime's helpers around generation and alignment: NGramRepeatBlock, UnfoldTensor, DynamicTimeWarping, BifurcationDetector. */
 #include "ops/reference.h"
 
 /* ---- NGramRepeatBlock: ids [B, S], scores [B, V] -> scores without tokens that would repeat an n-gram ------------------------------ */
@@ -156,6 +156,97 @@ static onward_status dtw_run(const ow_args *a, void *state, onward_error *err) {
   return ONWARD_OK;
 }
 
+/* ---- BifurcationDetector: guessed tokens are kept as far as the source agrees, and one more; then where in the source the last n-gram
+ * of the result ends ----------------------------------------------------------------------------------------------------------------- */
+
+enum { BIF_SOURCE, BIF_CURRENT, BIF_FROM, BIF_GUESSED };
+
+/* How many of the guesses stay. from: the place in the source of the first; there is one guess more than the source has places. */
+static int64_t bif_kept(const onward_tensor *source, int64_t from, const onward_tensor *guessed) {
+  int64_t i = 0;
+  while (i < guessed->dims[0] - 1 && ow_index_at(guessed, i) == ow_index_at(source, from + i))
+    i++;
+  return i + 1;
+}
+
+static bool bif_agrees(const onward_tensor *source, int64_t from, const onward_tensor *guessed) {
+  return from >= 0 && from <= source->dims[0] && guessed->dims[0] == source->dims[0] + 1 - from;
+}
+
+static onward_status bif_infer(ow_infer *c) {
+  const int64_t least = ow_node_int(c->node, "min_ngram_size", 1), most = ow_node_int(c->node, "max_ngram_size", 3);
+  if (least < 1 || most < least)
+    return ow_infer_fail(c, ONWARD_MODEL, "n-grams of %lld to %lld", (long long)least, (long long)most);
+  for (size_t i = BIF_SOURCE; i <= BIF_GUESSED; i++) {
+    OW_TRY(ow_infer_types(c, i, OW_BIT(ONWARD_INT64)));
+    OW_TRY(ow_infer_rank(c, i, i == BIF_FROM ? 0 : 1, 1));
+  }
+  if (c->in[BIF_FROM].shape.rank == 1)
+    OW_TRY(ow_infer_equal(c, c->in[BIF_FROM].shape.dims[0], ow_dim_const(1), "the length of the index, which is 1"));
+  OW_TRY(ow_infer_same(c, 1, BIF_FROM));
+  if (!ow_infer_has(c, BIF_GUESSED))
+    return ow_infer_same_shape(c, 0, BIF_CURRENT, ONWARD_INT64);
+  const onward_tensor *source = c->data[BIF_SOURCE], *from = c->data[BIF_FROM], *guessed = c->data[BIF_GUESSED];
+  const ow_shape *current = &c->in[BIF_CURRENT].shape;
+  ow_dim length = ow_dim_unknown();
+  if (!source || !from || !guessed || current->rank != 1)
+    return ow_infer_unknown(c, 0, ONWARD_INT64, 1, &length);
+  if (!bif_agrees(source, ow_index_at(from, 0), guessed))
+    return ow_infer_fail(c, ONWARD_DATA, "%lld guesses from place %lld of %lld on", (long long)guessed->dims[0],
+                         (long long)ow_index_at(from, 0), (long long)source->dims[0]);
+  length = ow_dim_add(c->dims, current->dims[0], ow_dim_const(bif_kept(source, ow_index_at(from, 0), guessed)));
+  return ow_infer_set(c, 0, ONWARD_INT64, 1, &length);
+}
+
+static onward_status bif_prepare(const ow_args *a, void *state, size_t *workspace, onward_error *err) {
+  (void)state;
+  if (!ow_tensor_size(ONWARD_INT64, 1, a->in[BIF_SOURCE]->dims, workspace))
+    return ow_node_fail(a->node, err, ONWARD_LIMIT, "the source is too long");
+  return ONWARD_OK;
+}
+
+/* Where the suffix ends in the source: -1 when it is there twice, or not at all. Longer n-grams decide until one is not there, or
+ * ends the source. same[e]: how many tokens before place e are those at the end. */
+static int64_t bif_suffix(const ow_args *a, const int64_t *tokens, int64_t count, int64_t *same) {
+  const onward_tensor *source = a->in[BIF_SOURCE];
+  const int64_t length = source->dims[0], given = ow_node_int(a->node, "max_ngram_size", 3);
+  const int64_t most = given < count ? given : count;
+  for (int64_t e = 1; e <= length; e++) {
+    int64_t n = 0;
+    while (n < most && n < e && ow_index_at(source, e - 1 - n) == tokens[count - 1 - n])
+      n++;
+    same[e - 1] = n;
+  }
+  int64_t found = -1;
+  for (int64_t n = ow_node_int(a->node, "min_ngram_size", 1); n <= most; n++) {
+    int64_t first = 0, times = 0;
+    for (int64_t e = 1; e <= length && times < 2; e++)
+      if (same[e - 1] >= n && times++ == 0)
+        first = e;
+    if (times == 0)
+      break;
+    found = times == 1 || first == length ? first : -1;
+    if (first == length)
+      break;
+  }
+  return found;
+}
+
+static onward_status bif_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state;
+  const onward_tensor *source = a->in[BIF_SOURCE], *current = a->in[BIF_CURRENT], *guessed = ow_args_in(a, BIF_GUESSED);
+  onward_tensor *const out = a->out[0], *const place = ow_args_out(a, 1);
+  const int64_t from = ow_index_at(a->in[BIF_FROM], 0), old = current->dims[0];
+  if (guessed && (!bif_agrees(source, from, guessed) || out->dims[0] != old + bif_kept(source, from, guessed)))
+    return ow_node_fail(a->node, err, ONWARD_INTERNAL, "the data changed after it was counted");
+  int64_t *const tokens = out->data;
+  for (int64_t i = 0; i < out->dims[0]; i++)
+    tokens[i] = i < old ? ow_index_at(current, i) : ow_index_at(guessed, i - old);
+  if (place)
+    ow_set_i64(ONWARD_INT64, place->data, 0, bif_suffix(a, tokens, out->dims[0], a->workspace));
+  return ONWARD_OK;
+}
+
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
 static const ow_kernel ngram_reference = {
@@ -163,6 +254,11 @@ static const ow_kernel ngram_reference = {
 static const ow_kernel unfold_reference = {.name = "unfold_reference", .flags = OW_KERNEL_UNALIGNED, .run = unfold_run};
 static const ow_kernel dtw_reference = {
     .name = "time_warping_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = dtw_prepare, .run = dtw_run};
+static const ow_kernel bif_reference = {
+    .name = "bifurcation_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = bif_prepare, .run = bif_run};
+static const ow_kernel *const bif_kernels[] = {&bif_reference, NULL};
+static const ow_attr_spec bif_attrs[] = {
+    {"max_ngram_size", OW_ATTR_INT, false}, {"min_ngram_size", OW_ATTR_INT, false}, {NULL, OW_ATTR_NONE, false}};
 static const ow_kernel *const ngram_kernels[] = {&ngram_reference, NULL};
 static const ow_kernel *const unfold_kernels[] = {&unfold_reference, NULL};
 static const ow_kernel *const dtw_kernels[] = {&dtw_reference, NULL};
@@ -181,4 +277,14 @@ static const ow_attr_spec unfold_attrs[] = {{"dim", OW_ATTR_INT, false},
 const ow_op ow_ops_token_help[] = {TOKEN_ROW("NGramRepeatBlock", 2, ngram_attrs, ngram),
                                    TOKEN_ROW("UnfoldTensor", 1, unfold_attrs, unfold),
                                    TOKEN_ROW("DynamicTimeWarping", 1, NULL, dtw),
+                                   {.domain = "com.microsoft",
+                                    .name = "BifurcationDetector",
+                                    .since = 1,
+                                    .min_inputs = 3,
+                                    .max_inputs = 4,
+                                    .min_outputs = 2,
+                                    .max_outputs = 2,
+                                    .attrs = bif_attrs,
+                                    .infer = bif_infer,
+                                    .kernels = bif_kernels},
                                    {.name = NULL}};

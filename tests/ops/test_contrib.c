@@ -262,10 +262,58 @@ static void test_relative_bias(void **state) {
   op_end(&t);
 }
 
+/* The values are ONNX Runtime's too. */
+static void test_bifurcation(void **state) {
+  (void)state;
+  static const struct {
+    int64_t source_count, current_count, guessed_count, out_count, least, most;
+    double from, source[8], current[4], guessed[8], out[8], place;
+  } cases[] = {/* the third guess is not the source's: it is the last that stays, and it is nowhere in the source */
+               {6, 1, 7, 4, 1, 3, 0, {1, 2, 3, 1, 2, 4}, {9}, {1, 2, 5, 0, 0, 0, 0}, {9, 1, 2, 5}, -1},
+               {4, 1, 5, 6, 1, 3, 0, {1, 5, 3, 4}, {2}, {1, 5, 3, 4, 2}, {2, 1, 5, 3, 4, 2}, -1}, /* all stay */
+               {5, 2, 3, 5, 1, 3, 3, {7, 8, 9, 7, 6}, {5, 9}, {7, 6, 7}, {5, 9, 7, 6, 7}, -1}, /* 7 twice, 6 7 never */
+               {5, 2, 1, 3, 1, 3, 5, {7, 8, 9, 7, 6}, {5, 8}, {9}, {5, 8, 9}, 3}, /* 9, and 8 9, end at 3 */
+               {5, 2, 0, 2, 1, 3, 0, {7, 8, 9, 7, 6}, {9, 7}, {0}, {9, 7}, 4},    /* 7 twice, 9 7 once */
+               {5, 2, 0, 2, 1, 1, 0, {7, 8, 9, 7, 6}, {9, 7}, {0}, {9, 7}, -1},
+               {3, 1, 0, 1, 2, 3, 0, {7, 8, 9}, {9}, {0}, {9}, -1}}; /* no two tokens */
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    op_case t = begin("BifurcationDetector");
+    op_in(&t, ONWARD_INT64, 1, &cases[i].source_count, cases[i].source);
+    op_in(&t, ONWARD_INT64, 1, &cases[i].current_count, cases[i].current);
+    op_in(&t, ONWARD_INT64, SCALAR, &cases[i].from);
+    if (cases[i].guessed_count)
+      op_in(&t, ONWARD_INT64, 1, &cases[i].guessed_count, cases[i].guessed);
+    op_set_int(&t, "min_ngram_size", cases[i].least);
+    op_set_int(&t, "max_ngram_size", cases[i].most);
+    op_expect(&t, 1, ONWARD_INT64, SCALAR, &cases[i].place);
+    op_expect(&t, 0, ONWARD_INT64, 1, &cases[i].out_count, cases[i].out);
+    op_end(&t);
+  }
+  static const struct {
+    double from;
+    int64_t least;
+    onward_status status;
+    const char *text;
+  } wrong[] = {{2, 1, ONWARD_DATA, "3 guesses from place 2 of 3 on"},
+               {-1, 1, ONWARD_DATA, "3 guesses from place -1 of 3 on"},
+               {1, 0, ONWARD_MODEL, "n-grams of 0 to 3"},
+               {1, 4, ONWARD_MODEL, "n-grams of 4 to 3"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    op_case t = begin("BifurcationDetector");
+    op_in(&t, ONWARD_INT64, DIMS(3), VALUES(1, 2, 3));
+    op_in(&t, ONWARD_INT64, DIMS(1), VALUES(1));
+    op_in(&t, ONWARD_INT64, DIMS(1), &wrong[i].from);
+    op_in(&t, ONWARD_INT64, DIMS(3), VALUES(2, 3, 1));
+    op_set_int(&t, "min_ngram_size", wrong[i].least);
+    op_expect_error(&t, wrong[i].status, wrong[i].text);
+    op_end(&t);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention),    cmocka_unit_test(test_multi_head),
-                                     cmocka_unit_test(test_grouped),      cmocka_unit_test(test_matmul_nbits),
-                                     cmocka_unit_test(test_block_gather), cmocka_unit_test(test_embed),
-                                     cmocka_unit_test(test_relative_bias)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention),     cmocka_unit_test(test_multi_head),
+                                     cmocka_unit_test(test_grouped),       cmocka_unit_test(test_matmul_nbits),
+                                     cmocka_unit_test(test_block_gather),  cmocka_unit_test(test_embed),
+                                     cmocka_unit_test(test_relative_bias), cmocka_unit_test(test_bifurcation)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
