@@ -1,8 +1,6 @@
 /* ONNX Runtime's Attention, MultiHeadAttention and GroupQueryAttention on the tiled attention, by mha.c. */
 #include "ops/attention_fast.h"
 
-#include <inttypes.h>
-
 #include "ops/contrib_mask.h"
 #include "ops/matmul_reference.h"
 #include "ops/mha.h"
@@ -243,11 +241,7 @@ static onward_status mha_run_on(const ow_args *a, const ow_attention_core *core,
 static onward_status gqa_run_on(const ow_args *a, const ow_attention_core *core, onward_error *err) {
   ow_mha h;
   gqa_read(a, &h);
-  const int64_t total = ow_index_at(a->in[OW_GQA_TOTAL], 0);
-  h.prompt = total == h.queries;
-  if (h.bias && h.bias->dims[3] != total)
-    return ow_node_fail(a->node, err, ONWARD_DATA, "an attention bias for %" PRId64 " keys, there are %" PRId64,
-                        h.bias->dims[3], total);
+  OW_TRY(ow_gqa_check(a, &h.prompt, err));
   return ow_mha_run(a, &h, core, a->workspace, err);
 }
 

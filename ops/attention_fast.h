@@ -33,6 +33,9 @@ enum {
   OW_GQA_REST
 };
 
+/* Lengths, positions and the bias of GroupQueryAttention, whose shapes infer has checked. *prompt: no key of the past counts. */
+onward_status ow_gqa_check(const ow_args *a, bool *prompt, onward_error *err);
+
 extern const ow_kernel ow_attention_fast, ow_mha_fast, ow_gqa_fast;
 
 #endif

@@ -1,5 +1,10 @@
 /* ONNX Runtime's GroupQueryAttention: query [B, S, heads * D] with key and value [B, S, kv_heads * D], or all three packed in the
- * query; a past [B, kv_heads, P, D] whose valid length per row follows from seqlens_k; rotation of queries and keys inside. */
+ * query; a past [B, kv_heads, P, D]; rotation of queries and keys inside.
+ *
+ * seqlens_k holds each row's valid keys but one, the new ones included; -1: none, and its queries give zeros (ONNX Runtime refuses that).
+ *     prompt   total_sequence_length is S: a row is its valid keys, then padding, which is written and seen by no one
+ *     later    the new keys lie behind the valid ones of the past, over what padding is there
+ * The operator knows of no padding on the left: attention_bias hides it, position_ids count without it, and seqlens_k counts it. */
 #include "ops/attention_fast.h"
 #include "ops/rotary.h"
 #include "ops/sdpa.h"
@@ -24,6 +29,40 @@ static onward_status gqa_infer_attrs(ow_infer *c) {
   if (ow_node_int(c->node, "do_rotary", 0) != 0 && !ow_infer_has(c, OW_GQA_COS))
     return ow_infer_fail(c, ONWARD_MODEL, "do_rotary needs cos_cache and sin_cache");
   return ONWARD_OK;
+}
+
+static const ow_shape *gqa_shape(const ow_infer *c, size_t input) {
+  static const ow_shape unknown = {.rank = -1};
+  return ow_infer_has(c, input) ? &c->in[input].shape : &unknown;
+}
+
+/* Lengths, tables, positions, bias and sinks, against a query of known rank. */
+static onward_status gqa_infer_rest(ow_infer *c, ow_dim size) {
+  const ow_dim batch = c->in[OW_GQA_Q].shape.dims[0], tokens = c->in[OW_GQA_Q].shape.dims[1], one = ow_dim_const(1),
+               heads = ow_dim_const(ow_node_int(c->node, "num_heads", 0));
+  const ow_shape *const lengths = gqa_shape(c, OW_GQA_LENGTHS), *const total = gqa_shape(c, OW_GQA_TOTAL),
+                        *const cos = gqa_shape(c, OW_GQA_COS), *const sin = gqa_shape(c, OW_GQA_SIN),
+                        *const positions = gqa_shape(c, OW_GQA_POSITIONS), *const added = gqa_shape(c, OW_GQA_ADDED);
+  if (lengths->rank > 0)
+    OW_TRY(ow_infer_equal(c, lengths->dims[0], batch, "elements of seqlens_k and the batch"));
+  if (lengths->rank > 1)
+    OW_TRY(ow_infer_equal(c, lengths->dims[1], one, "columns of seqlens_k"));
+  if (total->rank > 0)
+    OW_TRY(ow_infer_equal(c, total->dims[0], one, "elements of total_sequence_length"));
+  for (int32_t d = 0; d < 2 && cos->rank == 2 && sin->rank == 2; d++)
+    OW_TRY(ow_infer_equal(c, cos->dims[d], sin->dims[d], "a dim of cos_cache and sin_cache"));
+  if (cos->rank == 2 && ow_dim_is_const(cos->dims[1]) && ow_dim_is_const(size) && cos->dims[1].k > size.k / 2)
+    return ow_infer_fail(c, ONWARD_MODEL, "tables of %lld columns for heads of %lld", (long long)cos->dims[1].k,
+                         (long long)size.k);
+  if (positions->rank == 2) {
+    OW_TRY(ow_infer_equal(c, positions->dims[0], batch, "the batch of query and position_ids"));
+    OW_TRY(ow_infer_equal(c, positions->dims[1], tokens, "tokens of query and position_ids"));
+  }
+  const ow_dim want[3] = {batch, heads, tokens};
+  for (int32_t d = 0; d < 3 && added->rank == 4; d++)
+    if (d == 2 || !ow_dim_is(added->dims[d], 1))
+      OW_TRY(ow_infer_equal(c, added->dims[d], want[d], "a dim of the attention bias"));
+  return ow_want_vector(c, OW_GQA_SINK, heads, "length of head_sink");
 }
 
 static onward_status gqa_infer(ow_infer *c) {
@@ -80,6 +119,7 @@ static onward_status gqa_infer(ow_infer *c) {
     OW_TRY(ow_infer_equal(c, p->dims[2], past->dims[2], "the length of both pasts"));
     OW_TRY(ow_infer_equal(c, p->dims[3], size, "the head size of the past"));
   }
+  OW_TRY(gqa_infer_rest(c, size));
   const ow_dim out[3] = {q->dims[0], q->dims[1], ow_dim_mul(c->dims, size, ow_dim_const(heads))};
   OW_TRY(ow_infer_set(c, 0, dtype, 3, out));
   size_t count;
@@ -107,12 +147,10 @@ typedef struct gqa_job {
   bool prompt;
 } gqa_job;
 
-/* seqlens_k holds the index of the last valid key of each row. In a prompt the rows are padded on the right. */
 static void gqa_span(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total) {
   const gqa_job *const j = s->context;
-  const int64_t valid = ow_index_at(j->args->in[OW_GQA_LENGTHS], b) + 1;
-  *past = j->prompt ? 0 : valid - s->q.length;
-  *total = *past + s->q.length;
+  *total = ow_index_at(j->args->in[OW_GQA_LENGTHS], b) + 1;
+  *past = j->prompt || *total == 0 ? 0 : *total - s->q.length;
 }
 
 static double gqa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_t t) {
@@ -125,7 +163,36 @@ static double gqa_bias(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_
   if (!bias)
     return 0.0;
   const int64_t *d = bias->dims, at_b = d[0] == 1 ? 0 : b, at_h = d[1] == 1 ? 0 : h;
-  return t < d[3] && i < d[2] ? ow_load(bias->dtype, bias->data, ((at_b * d[1] + at_h) * d[2] + i) * d[3] + t) : 0.0;
+  return ow_load(bias->dtype, bias->data, ((at_b * d[1] + at_h) * d[2] + i) * d[3] + t);
+}
+
+/* What run-time data says is checked before anything is read by it. */
+onward_status ow_gqa_check(const ow_args *a, bool *prompt, onward_error *err) {
+  const onward_tensor *lengths = a->in[OW_GQA_LENGTHS], *bias = ow_args_in(a, OW_GQA_ADDED);
+  const bool turns = ow_node_int(a->node, "do_rotary", 0) != 0;
+  const int64_t total = ow_index_at(a->in[OW_GQA_TOTAL], 0), tokens = a->in[OW_GQA_Q]->dims[1],
+                past = ow_heads_cache(a->node, 0, ow_args_in(a, OW_GQA_PAST_K), 0).length,
+                places = turns ? a->in[OW_GQA_COS]->dims[0] : 0;
+  *prompt = total == tokens;
+  if (total < tokens || (!*prompt && !ow_args_in(a, OW_GQA_PAST_K)))
+    return ow_node_fail(a->node, err, ONWARD_DATA,
+                        "total_sequence_length is %lld for %lld tokens behind a past of %lld", (long long)total,
+                        (long long)tokens, (long long)past);
+  if (bias && bias->dims[3] != total)
+    return ow_node_fail(a->node, err, ONWARD_DATA, "an attention bias for %lld keys, there are %lld",
+                        (long long)bias->dims[3], (long long)total);
+  if (turns && ow_args_in(a, OW_GQA_POSITIONS))
+    OW_TRY(ow_check_indices(a, OW_GQA_POSITIONS, 0, places - 1, err));
+  const int64_t low = *prompt ? 0 : tokens - 1, high = (total < past + tokens ? total : past + tokens) - 1;
+  for (int64_t b = 0; b < a->in[OW_GQA_Q]->dims[0]; b++) {
+    const int64_t at = ow_index_at(lengths, b);
+    if (at != -1 && (at < low || at > high))
+      return ow_fail_index(a, OW_GQA_LENGTHS, b, at, low, high, err);
+    if (turns && !ow_args_in(a, OW_GQA_POSITIONS) && (at >= places || places == 0))
+      return ow_node_fail(a->node, err, ONWARD_DATA, "position %lld, but the tables end at %lld", (long long)at,
+                          (long long)places - 1);
+  }
+  return ONWARD_OK;
 }
 
 static gqa_job gqa_job_of(const ow_args *a) {
@@ -184,52 +251,22 @@ static void gqa_turn(const gqa_job *j, const ow_heads *x, int64_t b, int64_t h, 
     ow_turn_head(&j->turn, place, x->x->dtype, x->x->data, at, ONWARD_FLOAT64, to, 0);
 }
 
-/* Lengths and positions are checked before anything is read by them. */
-static onward_status gqa_check(const gqa_job *j, onward_error *err) {
-  const ow_args *const a = j->args;
-  const onward_tensor *last = a->in[OW_GQA_LENGTHS], *cos = j->turn.cos, *positions = ow_args_in(a, OW_GQA_POSITIONS);
-  const int64_t length = j->s.q.length, held = j->s.past_k.length;
-  if (ow_count(last) != j->s.batch)
-    return ow_node_fail(a->node, err, ONWARD_DATA, "seqlens_k has %lld elements for a batch of %lld",
-                        (long long)ow_count(last), (long long)j->s.batch);
-  const int64_t low = j->prompt ? 0 : length - 1, high = j->prompt ? length - 1 : held + length - 1;
-  int64_t farthest = length - 1;
-  for (int64_t b = 0; b < j->s.batch; b++) {
-    const int64_t at = ow_index_at(last, b);
-    if (at < low || at > high)
-      return ow_fail_index(a, OW_GQA_LENGTHS, b, at, low, high, err);
-    farthest = at > farthest ? at : farthest;
-  }
-  if (!cos)
-    return ONWARD_OK;
-  if (cos->dims[1] * 2 > j->s.q.size || cos->dims[1] != j->turn.sin->dims[1] || cos->dims[0] != j->turn.sin->dims[0])
-    return ow_node_fail(a->node, err, ONWARD_DATA, "tables of %lld columns for heads of %lld", (long long)cos->dims[1],
-                        (long long)j->s.q.size);
-  if (positions)
-    return ow_check_indices(a, OW_GQA_POSITIONS, 0, cos->dims[0] - 1, err);
-  return farthest < cos->dims[0] ? ONWARD_OK
-                                 : ow_node_fail(a->node, err, ONWARD_DATA, "position %lld, but the tables end at %lld",
-                                                (long long)farthest, (long long)cos->dims[0] - 1);
-}
-
 static onward_status gqa_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   gqa_job j = gqa_job_of(a);
   ow_sdpa *const s = &j.s;
   const onward_tensor *positions = ow_args_in(a, OW_GQA_POSITIONS), *out = a->out[0];
   const int64_t heads = s->q.heads, kv = s->k.heads, length = s->q.length, size = s->q.size;
-  j.prompt = ow_count(a->in[OW_GQA_TOTAL]) == 1 && ow_index_at(a->in[OW_GQA_TOTAL], 0) == length;
-  if (!j.prompt && !s->past_k.x)
-    return ow_node_fail(a->node, err, ONWARD_DATA, "a total length other than the %lld tokens, without a past",
-                        (long long)length);
   s->context = &j;
-  OW_TRY(gqa_check(&j, err));
+  OW_TRY(ow_gqa_check(a, &j.prompt, err));
   double *const turned = a->workspace;
   for (int64_t token = 0; token < s->batch * length; token++) {
     const int64_t b = token / length, i = token % length;
     int64_t past, total;
     gqa_span(s, b, &past, &total);
-    const int64_t place = positions ? ow_index_at(positions, token % ow_count(positions)) : past + i;
+    int64_t place = positions ? ow_index_at(positions, token) : past + i;
+    if (j.turn.cos && place >= j.turn.cos->dims[0])
+      place = j.turn.cos->dims[0] - 1; /* of padding */
     for (int64_t h = 0; h < heads + kv; h++)
       gqa_turn(&j, h < heads ? &s->q : &s->k, b, h < heads ? h : h - heads, i, place,
                turned + (token * (heads + kv) + h) * size);

@@ -3,7 +3,6 @@
 #include "ops/mha.h"
 
 #include <float.h>
-#include <inttypes.h>
 
 #include "ops/reference.h"
 
@@ -118,11 +117,14 @@ bool ow_mha_workspace(const ow_mha *h, const ow_attention_core *core, int thread
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
-/* Keys that batch b has before its new rows. */
+/* Keys that batch b has, new ones included. */
+static int64_t heads_keys(const ow_mha *h, int64_t b) {
+  return h->lengths ? ow_index_at(h->lengths, b) + 1 : h->past + h->fresh;
+}
+/* Those before its new rows. */
 static int64_t heads_before(const ow_mha *h, int64_t b) {
-  if (!h->lengths)
-    return h->past;
-  return h->prompt ? 0 : ow_index_at(h->lengths, b) + 1 - h->fresh;
+  const int64_t keys = heads_keys(h, b);
+  return h->prompt || keys == 0 ? 0 : keys - h->fresh;
 }
 
 typedef struct rows_job {
@@ -138,8 +140,7 @@ typedef struct rows_job {
 
 static int64_t heads_position(const ow_mha *h, int64_t b, int64_t s) {
   if (h->positions)
-    return ow_index_at(h->positions, ow_count(h->positions) == 1 ? 0 : b * h->queries + s) +
-           (ow_count(h->positions) == 1 ? s : 0);
+    return ow_index_at(h->positions, b * h->queries + s);
   /* rows behind the length of their batch are padding: any place in the tables does */
   const int64_t at = heads_before(h, b) + s;
   return at < h->cos->dims[0] ? at : h->cos->dims[0] - 1;
@@ -275,27 +276,6 @@ static void heads_bias(const ow_mha *h, float *to) {
 
 /* ---- run ----------------------------------------------------------------------------------------------------------------- */
 
-#define LENGTHS_SLOT 5 /* seqlens_k of GroupQueryAttention */
-
-static onward_status heads_check(const ow_args *a, const ow_mha *h, onward_error *err) {
-  for (int64_t b = 0; h->lengths && b < h->batch; b++) {
-    const int64_t keys = ow_index_at(h->lengths, b) + 1, before = heads_before(h, b);
-    if (keys < 1 || keys > h->capacity || before < 0 || before > h->past || before + h->fresh > h->capacity)
-      return ow_fail_index(a, LENGTHS_SLOT, b, keys - 1, 0, h->capacity - 1, err);
-    if (h->cos && !h->positions && keys > h->cos->dims[0])
-      return ow_node_fail(a->node, err, ONWARD_DATA, "position %" PRId64 " is past the %" PRId64 " rows of cos_cache",
-                          keys - 1, h->cos->dims[0]);
-  }
-  for (int64_t i = 0; h->cos && h->positions && i < ow_count(h->positions); i++) {
-    const int64_t v = ow_index_at(h->positions, i), last = v + (ow_count(h->positions) == 1 ? h->queries - 1 : 0);
-    if (v < 0 || last >= h->cos->dims[0])
-      return ow_node_fail(a->node, err, ONWARD_DATA,
-                          "position %" PRId64 " is outside the %" PRId64 " rows of cos_cache", v < 0 ? v : last,
-                          h->cos->dims[0]);
-  }
-  return ONWARD_OK;
-}
-
 onward_status ow_mha_run(const ow_args *a, const ow_mha *h, const ow_attention_core *core, void *workspace,
                          onward_error *err) {
   heads_room r;
@@ -303,7 +283,6 @@ onward_status ow_mha_run(const ow_args *a, const ow_mha *h, const ow_attention_c
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "the workspace is too large");
   if (h->batch == 0)
     return ONWARD_OK;
-  OW_TRY(heads_check(a, h, err));
   char *const room = workspace;
   ow_attention t = heads_attention(h);
   ow_attention_operands o = {.q = h->q.x->data};
@@ -339,7 +318,7 @@ onward_status ow_mha_run(const ow_args *a, const ow_mha *h, const ow_attention_c
     ow_attention_operands at = o;
     if (h->lengths) {
       one.before = heads_before(h, b);
-      one.keys = one.before + h->fresh;
+      one.keys = heads_keys(h, b);
       at.q += b * t.q.b, at.k += b * t.k.b, at.v += b * t.v.b, at.out += b * t.out.b;
       at.bias = o.bias ? o.bias + b * t.bias.b : NULL;
     }

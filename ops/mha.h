@@ -29,7 +29,7 @@ typedef struct ow_mha {
   int64_t window;               /* 0: all */
   const onward_tensor *sink;    /* [heads] */
   const onward_tensor *lengths; /* int32, keys of each batch but one: of GroupQueryAttention; NULL: past + fresh each */
-  bool prompt;                  /* with lengths: nothing of the past counts */
+  bool prompt;                  /* with lengths: nothing of the past counts, and new rows behind them are padding */
   const onward_tensor *cos, *sin, *positions; /* cos NULL: nothing turns */
   bool interleaved;
 } ow_mha;

@@ -15,7 +15,7 @@
 #include "base/size.h"
 #include "faults/hostile.h"
 
-enum { OPERANDS_MAX = 10, TEXT_MAX = 1024 };
+enum { OPERANDS_MAX = 14, TEXT_MAX = 1024 };
 
 typedef struct operand {
   bool left_out;

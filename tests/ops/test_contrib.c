@@ -129,6 +129,27 @@ static void test_grouped(void **state) {
   t = grouped(VALUES(0, 0), VALUES(4, 0), 3, 4);
   op_expect_error(&t, ONWARD_DATA, "3 at [0] outside [0,2]");
   op_end(&t);
+  for (int prompt = 0; prompt < 2;
+       prompt++) { /* the second row holds nothing: zeros, and what it writes does not count */
+    t = begin("GroupQueryAttention");
+    op_in(&t, F32, DIMS(2, 1, 4), VALUES(1, 0, LN3, 8, 1, 0, 5, 9));
+    op_in_none(&t);
+    op_in_none(&t);
+    op_in(&t, F32, DIMS(2, 1, 1, 1), VALUES(0, 7));
+    op_in(&t, F32, DIMS(2, 1, 1, 1), VALUES(4, 6));
+    op_in(&t, I32, DIMS(2, 1), prompt ? VALUES(0, -1) : VALUES(1, -1));
+    op_in(&t, I32, DIMS(1), prompt ? VALUES(1) : VALUES(2));
+    op_set_int(&t, "num_heads", 2);
+    op_set_int(&t, "kv_num_heads", 1);
+    if (prompt) {
+      op_expect(&t, 2, F32, DIMS(2, 1, 1, 1), VALUES(8, 9));
+      op_expect(&t, 0, F32, DIMS(2, 1, 2), VALUES(8, 8, 0, 0));
+    } else {
+      op_expect(&t, 2, F32, DIMS(2, 1, 2, 1), VALUES(4, 8, 9, 0));
+      op_expect(&t, 0, F32, DIMS(2, 1, 2), VALUES(7, 6, 0, 0));
+    }
+    op_end(&t);
+  }
   t = begin("GroupQueryAttention"); /* a prompt of two tokens, the first key turned by 0, the second by a quarter */
   op_in(&t, F32, DIMS(1, 2, 2), VALUES(0, 0, 0, 0));
   op_in(&t, F32, DIMS(1, 2, 2), VALUES(1, 2, 1, 2));

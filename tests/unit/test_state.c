@@ -193,7 +193,7 @@ static void masked(decoder *d) {
 
 static void fully_masked_rows(void **unused) {
   (void)unused;
-  on_each(masked);
+  on_all(masked);
 }
 
 static void beams(decoder *d) {

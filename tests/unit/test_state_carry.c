@@ -1,4 +1,5 @@
 /* Operators that carry a past themselves, through a state: what they give without one, bit for bit, and what is past is not written. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,11 +14,11 @@
 #include "unit/onnx_bytes.h"
 
 enum { NODE = 1, INITIALIZER = 5, INPUT = 11, OUTPUT = 12 };
-enum { F32 = 1, U8 = 2, I32 = 6, F16 = 10, BF16 = 16 };
+enum { F32 = 1, U8 = 2, I32 = 6, I64 = 7, F16 = 10, BF16 = 16 };
 enum { ROWS = 2, CAPACITY = 70, MOST = 8, PAGE = 4096 };
 
-/* One operator. Inputs: "name:dims", split by blanks, - for none; b rows, s new tokens, p the past. F of the case's type, others by
- * the first letter of the name: i int32, u uint8. */
+/* One operator. Inputs: "name:dims"; b rows, s new tokens, p the past, t both. They are of the case's type, but for those whose name
+ * begins with i (int32), u (uint8) and n (int64). */
 typedef struct carrier {
   const char *domain, *op;
   int64_t version;
@@ -101,13 +102,16 @@ typedef struct run {
 
 static bool is_past(const char *name) { return strncmp(name, "past", 4) == 0; }
 
-static int dtype_of(const char *input, int dtype) { return input[0] == 'i' ? I32 : input[0] == 'u' ? U8 : dtype; }
+static int dtype_of(const char *input, int dtype) {
+  return input[0] == 'i' ? I32 : input[0] == 'u' ? U8 : input[0] == 'n' ? I64 : dtype;
+}
 
 static onward_dtype onward_type(int dtype) {
   return dtype == F32    ? ONWARD_FLOAT32
          : dtype == F16  ? ONWARD_FLOAT16
          : dtype == BF16 ? ONWARD_BFLOAT16
          : dtype == I32  ? ONWARD_INT32
+         : dtype == I64  ? ONWARD_INT64
                          : ONWARD_UINT8;
 }
 
@@ -183,7 +187,7 @@ static void fill(onward_tensor *t, uint32_t seed) {
 static onward_tensor tensor_of(onward_dtype dtype, const char *dims, int64_t s, int64_t p) {
   onward_tensor t = {.dtype = dtype};
   for (const char *word = dims; *word; word += strcspn(word, " "), word += strspn(word, " "))
-    t.dims[t.rank++] = *word == 'b' ? ROWS : *word == 's' ? s : *word == 'p' ? p : atoi(word);
+    t.dims[t.rank++] = *word == 'b' ? ROWS : *word == 's' ? s : *word == 'p' ? p : *word == 't' ? p + s : atoi(word);
   onward_error err;
   assert_int_equal(onward_tensor_bytes(dtype, t.rank, t.dims, &t.bytes, &err), ONWARD_OK);
   t.data = calloc(t.bytes + 1, 1);
@@ -415,8 +419,60 @@ static void rows_of_unlike_length(void **unused) {
   }
 }
 
+/* Padding on the left: attention_bias hides it, position_ids count without it. Row 1 is then what it is alone. */
+static void left_padding(void **unused) {
+  (void)unused;
+  enum { PADDED = 3, LENGTH = 8, WIDTH = 64 };
+  static const carrier c = {"com.microsoft",
+                            "GroupQueryAttention",
+                            1,
+                            {"q:b s 64", "", "", "past_k:b 1 p 16", "past_v:b 1 p 16", "i_last:b", "i_total:1",
+                             "cos:99 8", "sin:99 8", "n_places:b s", "bias:b 1 s t"},
+                            {"y:b s 32", "present_k:b 1 t 16", "present_v:b 1 t 16"},
+                            "num_heads=2 kv_num_heads=1 do_rotary=1",
+                            false,
+                            false};
+  float alone[LENGTH][WIDTH / 2];
+  for (int turn = 0; turn < 2; turn++) { /* row 1 without padding, then with it */
+    const int64_t pad = turn * PADDED;
+    bench b = begin(&c, F32);
+    for (int64_t p = 0, s = 4; p < LENGTH + pad; p += s, s = 1) {
+      run r = make(&c, F32, s, p, NULL, NULL);
+      float *const q = r.in[0].tensor.data, *const cos = r.in[3].tensor.data, *const sin = r.in[4].tensor.data;
+      float *const bias = r.in[6].tensor.data;
+      for (int64_t i = 0; i < s; i++)
+        for (int64_t d = 0; d < WIDTH; d++)
+          q[(s + i) * WIDTH + d] = (float)(((p + i - pad) * 7 + d * 3) % 11) * 0.25f - 1.0f;
+      for (int64_t k = 0; k < 99 * 8; k++) {
+        cos[k] = cosf((float)(k / 8) / (float)(1 + k % 8));
+        sin[k] = sinf((float)(k / 8) / (float)(1 + k % 8));
+      }
+      for (int64_t row = 0; row < ROWS; row++)
+        for (int64_t i = 0; i < s; i++) {
+          const int64_t at = p + i - row * pad;
+          ((int64_t *)r.in[5].tensor.data)[row * s + i] = at < 0 ? 0 : at;
+          for (int64_t t = 0; t < p + s; t++)
+            bias[(row * s + i) * (p + s) + t] = t < row * pad ? -INFINITY : 0.0f;
+        }
+      go(b.session, &r, b.state);
+      const float *const y = (const float *)r.out[0].tensor.data + s * WIDTH / 2;
+      for (int64_t i = 0; i < s; i++)
+        for (int64_t d = 0; d < WIDTH / 2; d++) {
+          const int64_t at = p + i - pad;
+          const float got = y[i * WIDTH / 2 + d];
+          if (turn == 0)
+            alone[at][d] = got;
+          else if (at < 0 ? got != 0.0f : fabsf(got - alone[at][d]) > 1e-5f)
+            fail_msg("token %lld, element %lld: got %g", (long long)at, (long long)d, (double)got);
+        }
+      drop(&r);
+    }
+    end(&b);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(steps_write_new_rows_only), cmocka_unit_test(growth_during_a_run),
-                                     cmocka_unit_test(rows_of_unlike_length)};
+                                     cmocka_unit_test(rows_of_unlike_length), cmocka_unit_test(left_padding)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

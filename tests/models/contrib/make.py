@@ -121,6 +121,31 @@ def grouped():
          **sizes)
 
 
+def padded():
+    """Rows of unlike length: on the right as seqlens_k says, on the left as attention_bias and position_ids say."""
+    global rng
+    rng = np.random.default_rng(11)
+    i32 = lambda *v: np.array(v, np.int32)
+    angles = np.outer(np.arange(12), 100.0 ** -np.arange(0, 1, 0.125)).astype(np.float32)
+    cos, sin = np.cos(angles), np.sin(angles)
+    sizes = dict(num_heads=4, kv_num_heads=2)
+    new = lambda s: [f(3, s, 64), f(3, s, 32), f(3, s, 32)]
+    past = [f(3, 2, 5, 16), f(3, 2, 5, 16)]
+    op = "GroupQueryAttention"
+    case("gqa_right_padded", op, [*new(5), None, None, i32(4, 2, 0), i32(5), cos, sin], 3, do_rotary=1, **sizes)
+    case("gqa_right_padded_bias", op, [*new(5), None, None, i32(4, 2, 0), i32(5), None, None, None, f(1, 4, 5, 5)], 1, **sizes)
+    case("gqa_right_padded_decode", op, [*new(1), *past, i32(5, 3, 0), i32(6), cos, sin], 3, free=("y1", "y2"), do_rotary=1,
+         **sizes)
+    first = np.array([0, 2, 4])  # row r's padding
+    hidden = np.arange(6) < first[:, None]
+    bias = np.where(hidden, -np.inf, 0).astype(np.float32)[:, None, None]
+    places = np.maximum(np.arange(6) - first[:, None], 0)
+    # ONNX Runtime's prompt counts on from the first of position_ids in every row; what is looked at depends on distances only
+    case("gqa_left_padded", op, [*new(5), None, None, i32(4, 4, 4), i32(5), cos, sin, places[:, :5],
+                                 np.repeat(bias[..., :5], 5, 2)], 3, free=("y1", "y2"), do_rotary=1, **sizes)
+    case("gqa_left_padded_decode", op, [*new(1), *past, i32(5, 5, 5), i32(6), cos, sin, places[:, 5:], bias], 3, do_rotary=1, **sizes)
+
+
 def nbits():
     for bits in (2, 4, 8):
         n, k, block = 5, 40, 16
@@ -151,5 +176,5 @@ def embed():
 
 
 if __name__ == "__main__":
-    for part in (attention, multi_head, grouped, nbits, embed):
+    for part in (attention, multi_head, grouped, nbits, embed, padded):
         part()
