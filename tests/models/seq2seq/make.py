@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Small encoder-decoder folders as optimum writes them, and what transformers' generate() gives for them.
 
-    make.py OUT            needs torch, transformers, optimum-onnx, onnx
-    make.py --header OUT   only writes tests/unit/seq2seq_cases.h from what is there
+    make.py OUT [CASE...]   needs torch, transformers, optimum-onnx, onnx; without a CASE all
+    make.py --header OUT    only writes tests/unit/seq2seq_cases.h from what is there
 
-Random weights of a fixed seed, wide enough that the likeliest word is clear. OUT/<case>/ gets encoder_model.onnx and either
+Random weights of a fixed seed, wide enough that the likeliest word is clear, and for Whisper positions so wide that texts go on with
+other words than the last. OUT/<case>/ gets encoder_model.onnx and either
 decoder_model.onnx with decoder_with_past_model.onnx, or decoder_model_merged.onnx; config.json, generation_config.json, for Whisper
 features.npy, and expected.json: [{"ids", "options", "new"}, ...], new without the ids that the decoder starts with."""
 import json
@@ -64,8 +65,8 @@ def whisper():
                          decoder_start_token_id=2, suppress_tokens=[3, 17, 30], begin_suppress_tokens=[1, 9]))
 
 
-def shake(model, seed):
-    """Weights that spread the logits and norms that are not 1 and 0."""
+def shake(model, seed, positions):
+    """Weights that spread the logits and norms that are not 1 and 0; positions: how much larger those of the decoder are."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -75,6 +76,8 @@ def shake(model, seed):
                 p.normal_(0, 0.2)
             else:
                 p.uniform_(0.6, 1.4)
+        if positions != 1:
+            model.model.decoder.embed_positions.weight.mul_(positions)
 
 
 def expected(model, source):
@@ -95,8 +98,8 @@ def expected(model, source):
     return results
 
 
-def make(out, name, model, merged, source, seed=7, **export):
-    shake(model, seed)
+def make(out, name, model, merged, source, seed=7, positions=1, **export):
+    shake(model, seed, positions)
     model.eval()
     where = os.path.join(out, name)
     shutil.rmtree(where, ignore_errors=True)
@@ -134,17 +137,18 @@ def header(out):
                 lines.append("{" + ", ".join(map(str, row)) + "},")
     where = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "unit", "seq2seq_cases.h")
     with open(where, "w") as f:
-        f.write("\n".join(["/* clang-format off */"] + lines + ["/* clang-format on */", ""]))
+        f.write("\n".join(["/* clang-format off */"] + lines + ["    /* clang-format on */", ""]))
 
 
 def main():
-    out = sys.argv[-1]
+    out, *names = [a for a in sys.argv[1:] if a != "--header"]
     lines = [[5, 9, 11, 20, 33, 7, 2], [40, 8, 1], [12, 13, 14, 15, 16, 30, 31, 3, 25, 6, 1]]
-    if "--header" not in sys.argv:
-        make(out, "t5", t5(), False, lines)
-        make(out, "bart", bart(), False, lines[:1])  # the others have its padding, which generate() would mask
-        make(out, "marian_merged", marian(), True, lines)
-        make(out, "whisper", whisper(), False, None, feature_size=8, nb_max_frames=24)
+    cases = {"t5": lambda name: make(out, name, t5(), False, lines),
+             "bart": lambda name: make(out, name, bart(), False, lines[:1]),  # the others have its padding, which generate() would mask
+             "marian_merged": lambda name: make(out, name, marian(), True, lines),
+             "whisper": lambda name: make(out, name, whisper(), False, None, seed=28, positions=4, feature_size=8, nb_max_frames=24)}
+    for name in names or cases if "--header" not in sys.argv else []:
+        cases[name](name)
     header(out)
 
 
