@@ -107,6 +107,10 @@ static onward_status read_options(onward_model *model, const onward_model_option
   model->options.limits = ow_limits_fill(&model->options.limits);
   if (model->options.precision != ONWARD_PRECISION_F32)
     return ow_fail(err, ONWARD_UNSUPPORTED, "precision bf16 and auto are not built yet; use f32");
+  if (model->options.weights_of) {
+    model->packed.lender = &model->options.weights_of->packed;
+    model->packed.lender_lock = &model->options.weights_of->lock;
+  }
   if (model->options.disabled_passes) {
     model->options.disabled_passes = ow_arena_strdup(&model->info_arena, model->options.disabled_passes);
     if (!model->options.disabled_passes)

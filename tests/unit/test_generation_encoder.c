@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "onward/text.h"
+#include "runtime/model.h"
 
 typedef struct expected {
   const char *folder;
@@ -56,15 +57,19 @@ static const family families[] = {
      .begin = {1, 9},
      .begin_count = 2}};
 
-static onward_model *open_model(const char *folder, const char *file) {
+static onward_model *open_sharing(const char *folder, const char *file, onward_model *weights_of) {
   char path[512];
   onward_model *model = NULL;
   onward_error err;
+  onward_model_options options = onward_model_options_default();
+  options.weights_of = weights_of;
   (void)snprintf(path, sizeof path, "%s/tests/models/seq2seq/%s/%s.onnx", ONWARD_SOURCE_DIR, folder, file);
-  if (onward_model_load(path, NULL, &model, &err) != ONWARD_OK)
+  if (onward_model_load(path, &options, &model, &err) != ONWARD_OK)
     fail_msg("%s", err.message);
   return model;
 }
+
+static onward_model *open_model(const char *folder, const char *file) { return open_sharing(folder, file, NULL); }
 
 enum { FEATURES = 8 * 24 };
 
@@ -100,11 +105,14 @@ static onward_generate_options options_of(const family *f, const expected *e) {
   return o;
 }
 
-static void check_family(const family *f, bool cached) {
+/* lender: of the decoder with a past; NULL: its own weights. */
+static void check_family(const family *f, bool cached, bool shared) {
   const bool features = strcmp(f->folder, "whisper") == 0;
   onward_model *const encoder = open_model(f->folder, "encoder_model"),
                       *const decoder = open_model(f->folder, f->merged ? "decoder_model_merged" : "decoder_model"),
-                      *const past = f->merged || !cached ? NULL : open_model(f->folder, "decoder_with_past_model");
+                      *const past = f->merged || !cached
+                                        ? NULL
+                                        : open_sharing(f->folder, "decoder_with_past_model", shared ? decoder : NULL);
   onward_generator *g = NULL;
   onward_error err;
   float values[FEATURES];
@@ -134,6 +142,12 @@ static void check_family(const family *f, bool cached) {
     done++;
   }
   assert_true(done >= 9);
+  size_t lent = 0;
+  for (size_t i = 0; past && i < past->packed.count; i++)
+    lent += past->packed.entries[i].lent;
+  if (past && past->packed.count != 0) /* all but the projections that only the first decoder makes are in both files */
+    assert_int_equal(lent, shared ? past->packed.count : 0);
+  assert_true(!shared || !past || (lent > 0 && past->packed.bytes == 0));
   onward_generator_free(g);
   onward_model_free(encoder);
   onward_model_free(decoder);
@@ -143,7 +157,38 @@ static void check_family(const family *f, bool cached) {
 static void ids_are_those_of_transformers(void **unused) {
   (void)unused;
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-    check_family(&families[i], true);
+    check_family(&families[i], true, false);
+}
+
+/* The two decoders of a family have their weights in common, and those of two families none. */
+static void weights_in_common(void **unused) {
+  (void)unused;
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+    check_family(&families[i], true, true);
+  onward_model *const strange = open_model("bart", "decoder_model"), *const encoder = open_model("t5", "encoder_model"),
+                      *const own = open_model("t5", "decoder_model"),
+                      *const lent = open_sharing("t5", "decoder_model", strange);
+  onward_model *const decoders[] = {own, lent};
+  const expected plain = {.max_new_tokens = 9, .beams = 1, .length_penalty = 1, .repetition_penalty = 1.5};
+  const int64_t prompt[3] = {5, 9, 1};
+  int64_t ids[2][9] = {{0}};
+  for (size_t i = 0; i < 2; i++) {
+    const onward_generate_options o = options_of(&families[2], &plain);
+    onward_generator *g = NULL;
+    onward_generation got;
+    onward_error err;
+    if (onward_generator_create_encoder_decoder(encoder, decoders[i], NULL, NULL, &g, &err) ||
+        onward_generator_run(g, prompt, 3, &o, &got, &err))
+      fail_msg("%s", err.message);
+    memcpy(ids[i], got.ids, got.count * sizeof *got.ids);
+    onward_generator_free(g);
+  }
+  assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+  assert_true(lent->packed.count > 0 && lent->packed.bytes == own->packed.bytes);
+  onward_model_free(lent);
+  onward_model_free(own);
+  onward_model_free(strange);
+  onward_model_free(encoder);
 }
 
 /* decoder_model alone: every step computes all tokens. */
@@ -151,7 +196,7 @@ static void without_a_cache(void **unused) {
   (void)unused;
   for (size_t i = 0; i < sizeof families / sizeof *families; i++)
     if (!families[i].merged)
-      check_family(&families[i], false);
+      check_family(&families[i], false, false);
 }
 
 static bool stop_at_once(void *context, int64_t id) {
@@ -227,6 +272,6 @@ static void what_cannot_be(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(ids_are_those_of_transformers), cmocka_unit_test(without_a_cache),
-                                     cmocka_unit_test(what_cannot_be)};
+                                     cmocka_unit_test(weights_in_common), cmocka_unit_test(what_cannot_be)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,9 @@ bool ow_encoder_decoder_load(ow_encoder_decoder *e, ow_work *work, const char *m
       onward_model_load(file_in(model, "encoder_model.onnx", &work->scratch), &common->model, &e->encoder, err) !=
           ONWARD_OK)
     return false;
-  return !two || onward_model_load(past, &common->model, &e->past, err) == ONWARD_OK;
+  onward_model_options options = common->model;
+  options.weights_of = work->model;
+  return !two || onward_model_load(past, &options, &e->past, err) == ONWARD_OK;
 }
 
 void ow_encoder_decoder_free(ow_encoder_decoder *e) {

@@ -224,6 +224,9 @@ typedef struct onward_model_options {
    * domain, name, version, types, nodes, and what can be done. The error itself names as many as fit. */
   void (*unsupported)(void *context, const char *text);
   void *unsupported_context;
+  /* A model that has weights in common with this one, such as the two decoders of an encoder-decoder: what it has packed when this
+   * one wants the same is used and not packed again. It must outlive this one; it may be in use at the same time. NULL: none. */
+  onward_model *weights_of;
 } onward_model_options;
 
 /* Options to change and pass on; likewise for the other structs of options. */

@@ -79,8 +79,8 @@ ONWARD_API onward_status onward_generator_create(onward_model *model, const onwa
                                                  onward_generator **generator, onward_error *err);
 /* Of an encoder and its decoder (T5, BART, Marian, Whisper). decoder is a merged one and decoder_with_past NULL; or decoder makes
  * the first past and decoder_with_past goes on from it; or there is decoder alone, and every step computes all tokens. The models
- * are borrowed and must outlive the generator; other generators, in other threads, may use them at the same time. Two decoders are
- * two models: each holds its own weights, mapped from its file, and packed where it runs them.
+ * are borrowed and must outlive the generator; other generators, in other threads, may use them at the same time. Two decoders have
+ * most weights in common: load decoder_with_past with options.weights_of = decoder, and they are packed once.
  * Errors: UNSUPPORTED naming the input that cannot be filled. */
 ONWARD_API onward_status onward_generator_create_encoder_decoder(onward_model *encoder, onward_model *decoder,
                                                                  onward_model *decoder_with_past,
