@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 6, STOPS = 5 };
+enum { MESSAGES = 6, STOPS = 5, TOKENS = 64 };
 
 typedef struct input {
   const uint8_t *at;
@@ -105,7 +105,7 @@ typedef struct writing {
 static const char *search(const writing *w, size_t *where) {
   for (size_t at = 0; at < w->length; at++)
     for (size_t i = 0; i < w->stop.count; i++)
-      if (strncmp(w->all + at, w->stop.stops[i], strlen(w->stop.stops[i])) == 0) {
+      if (w->all[at] == w->stop.stops[i][0] && strncmp(w->all + at, w->stop.stops[i], strlen(w->stop.stops[i])) == 0) {
         *where = at;
         return w->stop.stops[i];
       }
@@ -159,7 +159,7 @@ static void check_stops(input *in) {
     const char *part = NULL;
     if (onward_token_stream_create(tokenizers[kind], false, &stream, &err))
       abort();
-    for (size_t i = 0; i < in->left && i < 1000 && open; i++) {
+    for (size_t i = 0; i < in->left && i < TOKENS && open; i++) {
       if (onward_token_stream_push(stream, in->at[i], &part, &err))
         abort();
       open = add(&w, part);
