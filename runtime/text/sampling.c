@@ -1,7 +1,9 @@
 #include "text/sampling.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MAX_BEAMS 1024
 #define MAX_BEAM_TOKENS 65536
@@ -9,7 +11,8 @@
 /* ---- parameters --------------------------------------------------------------------------------------------------------------- */
 
 static onward_status check_real(const char *name, double value, bool ok, const char *want, onward_error *err) {
-  return ok && isfinite(value) ? ONWARD_OK : ow_fail(err, ONWARD_INPUT, "%s is %g, want %s", name, value, want);
+  return ok && fabs(value) <= (double)FLT_MAX ? ONWARD_OK
+                                              : ow_fail(err, ONWARD_INPUT, "%s is %g, want %s", name, value, want);
 }
 
 static onward_status check_count(const char *name, int64_t value, onward_error *err) {
@@ -28,7 +31,8 @@ onward_status ow_sampling_check(const onward_generate_options *o, onward_error *
   OW_TRY(check_count("top_k", o->top_k, err));
   OW_TRY(check_real("top_p", o->top_p, o->top_p > 0 && o->top_p <= 1, "more than 0, at most 1", err));
   OW_TRY(check_real("min_p", o->min_p, o->min_p >= 0 && o->min_p <= 1, "0 to 1", err));
-  OW_TRY(check_real("repetition_penalty", o->repetition_penalty, o->repetition_penalty > 0, "more than 0", err));
+  OW_TRY(check_real("repetition_penalty", o->repetition_penalty, o->repetition_penalty >= (double)FLT_MIN,
+                    "more than 0", err));
   OW_TRY(check_count("no_repeat_ngram", o->no_repeat_ngram, err));
   if (o->beams < 1 || o->beams > MAX_BEAMS)
     return ow_fail(err, ONWARD_INPUT, "beams is %lld, want 1 to %d", (long long)o->beams, MAX_BEAMS);
@@ -67,18 +71,25 @@ void ow_sampler_start(ow_sampler *s, const onward_generate_options *options, con
   (void)next_bits(s);
 }
 
-void ow_sampler_end(ow_sampler *s) { ow_free(s->allocator, s->ranked); }
+void ow_sampler_end(ow_sampler *s) {
+  ow_free(s->allocator, s->ranked);
+  ow_free(s->allocator, s->seen);
+}
 
 /* ---- processors --------------------------------------------------------------------------------------------------------------- */
 
-static void penalise_repeats(const int64_t *ids, size_t count, float *scores, size_t vocabulary, float penalty) {
+static onward_status penalise_repeats(ow_sampler *s, const int64_t *ids, size_t count, float *scores, size_t vocabulary,
+                                      float penalty, onward_error *err) {
+  if (!ow_reserve(s->allocator, &s->seen, &s->seen_capacity, 0, vocabulary, sizeof *s->seen))
+    return ow_fail(err, ONWARD_MEMORY, "no memory for a vocabulary of %zu", vocabulary);
+  memset(s->seen, 0, vocabulary * sizeof *s->seen);
   for (size_t i = 0; i < count; i++) {
-    bool seen = ids[i] < 0 || (uint64_t)ids[i] >= vocabulary;
-    for (size_t k = 0; k < i && !seen; k++)
-      seen = ids[k] == ids[i];
-    if (!seen)
-      scores[ids[i]] = scores[ids[i]] < 0 ? scores[ids[i]] * penalty : scores[ids[i]] / penalty;
+    if (ids[i] < 0 || (uint64_t)ids[i] >= vocabulary || s->seen[ids[i]])
+      continue;
+    s->seen[ids[i]] = true;
+    scores[ids[i]] = scores[ids[i]] < 0 ? scores[ids[i]] * penalty : scores[ids[i]] / penalty;
   }
+  return ONWARD_OK;
 }
 
 /* A token that would end a sequence of n tokens that is there already. */
@@ -180,7 +191,7 @@ onward_status ow_sampler_process(ow_sampler *s, const int64_t *ids, size_t count
   const onward_generate_options *const o = s->options;
   OW_TRY(ow_scores_check(scores, vocabulary, err));
   if (o->repetition_penalty != 1.0)
-    penalise_repeats(ids, count, scores, vocabulary, (float)o->repetition_penalty);
+    OW_TRY(penalise_repeats(s, ids, count, scores, vocabulary, (float)o->repetition_penalty, err));
   if (o->no_repeat_ngram > 0 && (uint64_t)o->no_repeat_ngram <= count)
     ban_ngrams(ids, count, scores, vocabulary, (size_t)o->no_repeat_ngram);
   if (o->forced_last_id >= 0 && (uint64_t)o->forced_last_id < vocabulary && count + 1 == s->room)

@@ -16,6 +16,8 @@ typedef struct ow_sampler {
   const ow_allocator *allocator;
   ow_ranked *ranked; /* scratch, one per word of the vocabulary */
   size_t ranked_capacity;
+  bool *seen; /* likewise */
+  size_t seen_capacity;
   uint64_t state, increment; /* PCG */
   size_t prompt, room; /* tokens of the prompt, and at most in all: for what holds only for the first or last new one */
 } ow_sampler;

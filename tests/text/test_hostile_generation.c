@@ -183,6 +183,8 @@ static const row rows[] = {
      USAGE("repetition_penalty is -1, want more than 0", "--repetition-penalty: want .*got '-1'")},
     {"count", "1", "repetition_penalty=nan",
      USAGE("repetition_penalty is nan, want more than 0", "--repetition-penalty: want .*got 'nan'")},
+    {"count", "1", "repetition_penalty=1e-300", BAD("INPUT", "repetition_penalty is 1e-300, want more than 0")},
+    {"count", "1", "repetition_penalty=1e6 max_new_tokens=3", OK(3, LENGTH, "2,3,4")},
     {"count", "1", "repetition_penalty=inf",
      USAGE("repetition_penalty is inf", "--repetition-penalty: want .*got 'inf'")},
     {"count", "1", "no_repeat_ngram=-1",
