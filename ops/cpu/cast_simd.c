@@ -1,4 +1,6 @@
 /* Cast between float32 and the 16-bit floats. */
+#include "ops/cpu/cast.h"
+
 #include "ops/cpu/fast_help.h"
 
 static bool is_half(onward_dtype dtype) { return dtype == ONWARD_FLOAT16 || dtype == ONWARD_BFLOAT16; }
@@ -14,17 +16,23 @@ typedef struct job {
   const onward_tensor *in, *out;
 } job;
 
-static void widen_f16(const uint16_t *x, float *y, int64_t count) {
+static inline uint16_t half_at(const char *x, int64_t i) {
+  uint16_t half; /* x may have any alignment */
+  memcpy(&half, x + 2 * i, sizeof half);
+  return half;
+}
+
+static void widen_f16(const char *x, float *y, int64_t count) {
   int64_t i = 0;
 #if OW_AVX512_LEVEL
   for (; i + 16 <= count; i += 16)
-    v_store(y + i, (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)(x + i))));
+    v_store(y + i, (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)(x + 2 * i))));
 #elif OW_AVX2_LEVEL
   for (; i + 8 <= count; i += 8)
-    v_store(y + i, (vf)_mm256_cvtph_ps(_mm_loadu_si128((const void *)(x + i))));
+    v_store(y + i, (vf)_mm256_cvtph_ps(_mm_loadu_si128((const void *)(x + 2 * i))));
 #endif
   for (; i < count; i++)
-    y[i] = ow_f32_from_f16(x[i]);
+    y[i] = ow_f32_from_f16(half_at(x, i));
 }
 
 static void narrow_f16(const float *x, uint16_t *y, int64_t count) {
@@ -46,12 +54,12 @@ static void range(void *context, int64_t from, int64_t to) {
   const bool wide = j->out->dtype == ONWARD_FLOAT32, bf16 = (wide ? j->in : j->out)->dtype == ONWARD_BFLOAT16;
   const int64_t count = to - from;
   if (wide) {
-    const uint16_t *const x = (const uint16_t *)j->in->data + from;
+    const char *const x = (const char *)j->in->data + 2 * from;
     float *const y = (float *)j->out->data + from;
     if (!bf16)
       widen_f16(x, y, count);
     for (int64_t i = 0; bf16 && i < count; i++)
-      y[i] = ow_f32_from_bf16(x[i]);
+      y[i] = ow_f32_from_bf16(half_at(x, i));
   } else {
     const float *const x = (const float *)j->in->data + from;
     uint16_t *const y = (uint16_t *)j->out->data + from;
@@ -67,6 +75,12 @@ static onward_status run(const ow_args *a, void *state, onward_error *err) {
   job j = {a->in[0], a->out[0]};
   ow_parallel_ranges(a->threads, ow_count(j.in), 65536, range, &j);
   return ONWARD_OK;
+}
+
+void OW_ISA_NAME(ow_widen)(const onward_tensor *x, float *to, int threads) {
+  const onward_tensor out = {.dtype = ONWARD_FLOAT32, .data = to};
+  job j = {x, &out};
+  ow_parallel_ranges(threads, ow_count(x), 65536, range, &j);
 }
 
 const ow_kernel OW_ISA_NAME(ow_cast) = {

@@ -1,4 +1,5 @@
 /* The internal Linear by our own packed product. */
+#include "ops/cpu/cast.h"
 #include "ops/cpu/fast_help.h"
 #include "ops/cpu/gemm.h"
 
@@ -34,14 +35,10 @@ static uint32_t pack_variant(const ow_args *a, size_t slot) { return (void)slot,
 
 /* Weights of 16 bits as floats; NULL without memory. */
 static float *widen(const ow_args *a, const onward_tensor *w) {
-  const int64_t count = ow_count(w);
   size_t bytes;
-  float *const to = ow_size_mul((size_t)count, sizeof *to, &bytes) ? ow_alloc(a->allocator, bytes) : NULL;
-  for (int64_t i = 0; to && i < count; i++) {
-    uint16_t half;
-    memcpy(&half, (const char *)w->data + 2 * i, sizeof half);
-    to[i] = w->dtype == ONWARD_FLOAT16 ? ow_f32_from_f16(half) : ow_f32_from_bf16(half);
-  }
+  float *const to = ow_size_mul((size_t)ow_count(w), sizeof *to, &bytes) ? ow_alloc(a->allocator, bytes) : NULL;
+  if (to)
+    OW_ISA_NAME(ow_widen)(w, to, a->threads);
   return to;
 }
 
