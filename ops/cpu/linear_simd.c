@@ -49,10 +49,12 @@ static onward_status pack(const ow_args *a, size_t slot, ow_packed *out, onward_
   size_t bytes;
   if (!OW_ISA_NAME(ow_gemm_packed_bytes)(k, n, &bytes))
     return ow_node_fail(a->node, err, ONWARD_LIMIT, "input %zu: the packed weight is too large", slot);
-  float *const wide = w->dtype == ONWARD_FLOAT32 ? NULL : widen(a, w);
-  out->data = wide || w->dtype == ONWARD_FLOAT32 ? ow_alloc(a->allocator, bytes) : NULL;
-  if (!out->data) {
-    ow_free(a->allocator, wide);
+  /* What stays is taken first, or what goes leaves a hole that the next may not fit. */
+  out->data = ow_alloc(a->allocator, bytes);
+  float *const wide = !out->data || w->dtype == ONWARD_FLOAT32 ? NULL : widen(a, w);
+  if (!out->data || (!wide && w->dtype != ONWARD_FLOAT32)) {
+    ow_free(a->allocator, out->data);
+    out->data = NULL;
     return ow_node_fail(a->node, err, ONWARD_MEMORY, "out of memory packing input %zu (%zu bytes)", slot, bytes);
   }
   out->bytes = bytes;
