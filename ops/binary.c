@@ -22,7 +22,7 @@ OW_INT_OP(bit_or, x | y)
 OW_INT_OP(bit_xor, x ^ y)
 /* An amount that is negative or not below the width shifts everything out; to the right the sign stays. */
 OW_INT_OP(shift_left, (uint64_t)y >= 8 * sizeof x ? 0 : (uint64_t)x << (uint64_t)y)
-OW_INT_OP(shift_right, (uint64_t)y < 8 * sizeof x ? x >> y : OW_IS_SIGNED(x) && signs_differ((int64_t)x, 0) ? -1 : 0)
+OW_INT_OP(shift_right, (uint64_t)y < 8 * sizeof x ? x >> y : x >> (8 * sizeof x - 1) >> 1)
 
 static double d_add(double x, double y) { return x + y; }
 static double d_sub(double x, double y) { return x - y; }

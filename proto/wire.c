@@ -201,9 +201,9 @@ static onward_status check_string(scan *s, size_t offset, size_t length) {
   const frame *f = &s->frames[s->depth - 1];
   if (length > NAME_BYTES_MAX && f->type != &ow_onnx__string_string_entry_proto__descriptor)
     return place(s, offset, ow_fail(s->err, ONWARD_LIMIT, "a name of %zu bytes, above %d", length, NAME_BYTES_MAX));
-  if (memchr(text, 0, length))
-    return BAD(s, offset, "a NUL byte inside text");
-  return ow_utf8_valid(text, length) ? ONWARD_OK : BAD(s, offset, "text is not valid UTF-8");
+  if (ow_text_valid(text, length))
+    return ONWARD_OK;
+  return memchr(text, 0, length) ? BAD(s, offset, "a NUL byte inside text") : BAD(s, offset, "text is not valid UTF-8");
 }
 
 static onward_status check_packed(scan *s, size_t offset, size_t length) {

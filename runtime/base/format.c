@@ -50,23 +50,28 @@ size_t ow_utf8_char(const char *text, size_t length) {
   return n;
 }
 
-bool ow_utf8_valid(const char *text, size_t length) {
+static inline bool valid(const char *text, size_t length, bool nul) {
+  const uint64_t high = UINT64_C(0x8080808080808080), ones = UINT64_C(0x0101010101010101);
   for (size_t i = 0; i < length;) {
-    uint64_t eight; /* nearly all text is ASCII, and a model has a lot */
-    if (length - i >= sizeof eight) {
-      memcpy(&eight, text + i, sizeof eight);
-      if (!(eight & UINT64_C(0x8080808080808080))) {
+    uint64_t eight; /* nearly all text is ASCII, and a model has a lot; the last eight may hold some seen before */
+    if (length >= sizeof eight) {
+      memcpy(&eight, text + (length - i >= sizeof eight ? i : length - sizeof eight), sizeof eight);
+      if (!((eight | (nul ? 0 : (eight - ones) & ~eight)) & high)) {
         i += sizeof eight;
         continue;
       }
     }
-    const size_t n = ow_utf8_char(text + i, length - i);
+    const unsigned char c = (unsigned char)text[i];
+    const size_t n = c >= 0x80 ? ow_utf8_char(text + i, length - i) : c > 0 || nul;
     if (n == 0)
       return false;
     i += n;
   }
   return true;
 }
+
+bool ow_utf8_valid(const char *text, size_t length) { return valid(text, length, true); }
+bool ow_text_valid(const char *text, size_t length) { return valid(text, length, false); }
 
 bool ow_utf8_is_control(const char *text, size_t length) {
   const uint8_t *p = (const uint8_t *)text;

@@ -12,6 +12,7 @@ size_t ow_vformat(char *buffer, size_t size, const char *format, va_list args) _
 /* Length (1 to 4) of the UTF-8 character at text, of which length bytes are there; 0 when it is not a valid one. */
 size_t ow_utf8_char(const char *text, size_t length);
 bool ow_utf8_valid(const char *text, size_t length);
+bool ow_text_valid(const char *text, size_t length); /* the same, and without a NUL */
 
 /* What ow_utf8_char accepted is a control character: below U+0020, U+007F to U+009F, or a line or paragraph separator. */
 bool ow_utf8_is_control(const char *text, size_t length);

@@ -105,6 +105,26 @@ static void utf8_follows_the_standard(void **state) {
   assert_int_equal(ow_utf8_char("\xe2\x82", 2), 0); /* cut short */
   assert_true(ow_utf8_valid("na\xc3\xafve", 6));
   assert_false(ow_utf8_valid("na\xc3", 3));
+  /* a bad byte, a NUL and a character of two bytes at each place of texts of each length */
+  for (size_t length = 1; length < 40; length++)
+    for (size_t at = 0; at < length; at++) {
+      char text[40];
+      memset(text, 'a', sizeof text);
+      assert_true(ow_text_valid(text, length));
+      text[at] = '\0';
+      assert_true(ow_utf8_valid(text, length));
+      assert_false(ow_text_valid(text, length));
+      text[at] = '\x80';
+      assert_false(ow_utf8_valid(text, length));
+      assert_false(ow_text_valid(text, length));
+      text[at] = '\xc3';
+      assert_false(ow_utf8_valid(text, length));
+      if (at + 1 < length) {
+        text[at + 1] = '\xaf';
+        assert_true(ow_utf8_valid(text, length));
+        assert_true(ow_text_valid(text, length));
+      }
+    }
 }
 
 static void every_status_has_its_name(void **state) {
