@@ -47,6 +47,7 @@ typedef struct ow_attention_core {
   /* false on overflow; more keys never want less */
   bool (*workspace)(const ow_attention *t, int threads, size_t *bytes);
   void (*run)(const ow_attention *t, const ow_attention_operands *operands, void *workspace, int threads);
+  void (*widen)(const onward_tensor *x, float *to, int threads); /* operands of float16 or bfloat16; ops/cpu/cast.h */
 } ow_attention_core;
 
 /* The best for this CPU. */

@@ -7,14 +7,15 @@
 
 #define MOST_HEADS 256 /* mha.c: room for sinks */
 
-/* Everything is float32, and nothing is there that mha.c does not know. */
+/* Everything is float32 or of 16 bits, and nothing is there that mha.c does not know. */
 static bool supports_inputs(const ow_args *a, size_t known, ow_why *why) {
   for (size_t i = known; i < a->in_count; i++)
     if (a->in[i])
       return ow_refuse(why, "input %zu", i);
   for (size_t i = 0; i < known && i < a->in_count; i++)
-    if (a->in[i] && ow_is_float(a->in[i]->dtype) && a->in[i]->dtype != ONWARD_FLOAT32)
-      return ow_refuse(why, "input %zu is %s, want float32", i, onward_dtype_name(a->in[i]->dtype));
+    if (a->in[i] && a->in[i]->dtype == ONWARD_FLOAT64)
+      return ow_refuse(why, "input %zu is %s, want float32, float16 or bfloat16", i,
+                       onward_dtype_name(a->in[i]->dtype));
   if (!a->out[0])
     return ow_refuse(why, "output 0 is not wanted");
   if (ow_node_int(a->node, "num_heads", 1) > MOST_HEADS)

@@ -1,5 +1,5 @@
 /* New rows -> bias, turned -> behind the past in the present -> masks -> attention core. Everything is float32 on the way; what is
- * float32 already and needs no change is read where it lies. */
+ * float32 already and needs no change is read where it lies, so that a past in place is not copied. One of 16 bits is widened. */
 #include "ops/mha.h"
 
 #include <float.h>
@@ -25,12 +25,13 @@ static bool bias_made(const ow_mha *h) {
   return h->mask || (h->bias && (!is_f32(h->bias) || (h->causal && !h->lengths)));
 }
 
-/* Extents of the mask that is made: batch, heads, queries. */
-static void bias_extents(const ow_mha *h, int64_t by[3]) {
+/* Extents of the mask that is made: batch, heads, queries, keys. */
+static void bias_extents(const ow_mha *h, int64_t by[4]) {
   const bool whole = h->bias != NULL;
   by[0] = h->mask || (whole && h->bias->dims[0] > 1) ? h->batch : 1;
   by[1] = whole && h->bias->dims[1] > 1 ? h->heads : 1;
   by[2] = whole || h->causal || (h->mask && h->mask->rank > 2) ? h->queries : 1;
+  by[3] = whole ? h->bias->dims[3] : h->past + h->fresh;
 }
 
 /* Keys or values as the core reads them: where they are copied to, or where the new rows lie. */
@@ -66,9 +67,9 @@ static ow_attention heads_attention(const ow_mha *h) {
   t.k = kv_view(h, &h->present_k, &h->k, h->size, h->cos != NULL);
   t.v = kv_view(h, &h->present_v, &h->v, h->v_size, false);
   if (bias_made(h)) {
-    int64_t by[3];
+    int64_t by[4];
     bias_extents(h, by);
-    const int64_t line = h->past + h->fresh;
+    const int64_t line = by[3];
     t.bias = (ow_attention_view){0, by[0] > 1 ? by[1] * by[2] * line : 0, by[1] > 1 ? by[2] * line : 0,
                                  by[2] > 1 ? line : 0, 1};
   } else if (h->bias) {
@@ -89,7 +90,7 @@ static bool heads_take(size_t *total, size_t *at, bool wanted, const int64_t *di
 }
 
 static bool heads_layout(const ow_mha *h, const ow_attention_core *core, int threads, heads_room *r) {
-  int64_t by[4] = {1, 1, 1, h->past + h->fresh};
+  int64_t by[4];
   bias_extents(h, by);
   const int64_t q[] = {h->batch, h->heads, h->queries, h->size}, out[] = {h->batch, h->heads, h->queries, h->v_size};
   const int64_t k[] = {h->batch, h->kv_heads, h->capacity, h->size},
@@ -129,6 +130,7 @@ static int64_t heads_before(const ow_mha *h, int64_t b) {
 
 typedef struct rows_job {
   const ow_mha *h;
+  const ow_attention_core *core;
   const ow_mha_rows *rows;
   int64_t count;    /* new rows */
   ow_heads past;    /* x NULL: none */
@@ -164,54 +166,54 @@ static void heads_narrow(const onward_tensor *to, int64_t offset, const float *f
     ow_store(to->dtype, to->data, offset + i, (double)from[i]);
 }
 
-static void heads_read(onward_dtype dtype, const void *data, int64_t at, float *to, int64_t count) {
-  if (dtype == ONWARD_FLOAT32)
-    memcpy(to, (const char *)data + (size_t)at * sizeof(float), (size_t)count * sizeof(float));
+static void heads_read(const ow_attention_core *core, const onward_tensor *x, int64_t at, float *to, int64_t count) {
+  char *const from = (char *)x->data + (size_t)at * ow_dtype_size(x->dtype);
+  if (x->dtype == ONWARD_FLOAT32)
+    memcpy(to, from, (size_t)count * sizeof(float));
   else
-    for (int64_t i = 0; i < count; i++)
-      to[i] = (float)ow_load(dtype, data, at + i);
+    core->widen(&(onward_tensor){.dtype = x->dtype, .rank = 1, .dims = {count}, .data = from}, to, 1);
 }
 
-static void copy_rows(const ow_heads *from, int64_t at, float *to, int64_t step, int64_t first, int64_t end) {
+static void copy_rows(const ow_attention_core *core, const ow_heads *from, int64_t at, float *to, int64_t step,
+                      int64_t first, int64_t end) {
   const bool adjacent = from->s == from->size && step == from->size;
   for (int64_t t = first, n; t < end; t += n) {
     n = adjacent ? end - first : 1;
-    heads_read(from->x->dtype, from->x->data, at + t * from->s, to + t * step, n * from->size);
+    heads_read(core, from->x, at + t * from->s, to + t * step, n * from->size);
   }
 }
 
-/* One head of one batch: what counts of the past, the new rows. */
+/* One head of one batch: what counts of the past, the new rows, what a longer past has behind them, zeros. */
 static void rows_task(void *context, int64_t task, int thread) {
   (void)thread;
   const rows_job *const j = context;
   const int64_t size = j->at.size, step = j->at.s, b = task / j->at.heads, head = task % j->at.heads;
-  const int64_t before = j->is_query ? 0 : heads_before(j->h, b),
-                past = j->past.offset + b * j->past.b + head * j->past.h;
+  const int64_t before = j->is_query ? 0 : heads_before(j->h, b), fresh = before + j->count,
+                kept = fresh < j->past.length && j->past.length <= j->at.length ? j->past.length : fresh;
+  const int64_t past = j->past.offset + b * j->past.b + head * j->past.h,
+                present = j->present.offset + b * j->present.b + head * j->present.h;
   float *const to = j->to + j->at.offset + b * j->at.b + head * j->at.h;
-  const bool copies = !j->in_place || j->present.x;
-  if (copies && before > 0)
-    copy_rows(&j->past, past, to, step, 0, before);
+  if (!j->in_place || j->present.x) {
+    copy_rows(j->core, &j->past, past, to, step, 0, before);
+    copy_rows(j->core, &j->past, past, to, step, fresh, kept);
+  }
   for (int64_t s = 0; s < j->count; s++) {
     float *const row = to + (before + s) * step;
-    heads_read(j->rows->x->dtype, j->rows->x->data,
-               j->rows->offset + b * j->rows->b + head * j->rows->h + s * j->rows->s, row, size);
+    heads_read(j->core, j->rows->x, j->rows->offset + b * j->rows->b + head * j->rows->h + s * j->rows->s, row, size);
     for (int64_t d = 0; j->rows->bias && d < size; d++)
       row[d] += (float)ow_load(j->rows->bias->dtype, j->rows->bias->data, j->rows->bias_offset + head * size + d);
     if (j->turns)
       heads_turn(j, row, heads_position(j->h, b, s));
   }
-  /* behind them what a longer past has there, then zeros */
-  int64_t end = before + j->count;
-  if (end < j->past.length && j->past.length <= j->at.length) {
-    if (copies)
-      copy_rows(&j->past, past, to, step, end, j->past.length);
-    end = j->past.length;
-  }
-  for (; end < j->at.length; end++)
-    memset(to + end * step, 0, (size_t)size * sizeof(float));
-  for (int64_t t = j->in_place ? before : 0; j->present.x && t < j->present.length; t++)
-    heads_narrow(j->present.x, j->present.offset + b * j->present.b + head * j->present.h + t * j->present.s,
-                 to + t * step, size);
+  for (int64_t t = kept; t < j->at.length; t++)
+    memset(to + t * step, 0, (size_t)size * sizeof(float));
+  const size_t element = j->present.x ? ow_dtype_size(j->present.x->dtype) : 0;
+  for (int64_t t = 0; t < j->present.length; t++)
+    if (t >= before && (t < fresh || t >= kept))
+      heads_narrow(j->present.x, present + t * j->present.s, to + t * step, size);
+    else if (!j->in_place)
+      memcpy((char *)j->present.x->data + (size_t)(present + t * j->present.s) * element,
+             (const char *)j->past.x->data + (size_t)(past + t * j->past.s) * element, (size_t)size * element);
 }
 
 static void rows_run(const ow_args *a, const rows_job *job) {
@@ -221,10 +223,11 @@ static void rows_run(const ow_args *a, const rows_job *job) {
 }
 
 /* Keys or values into the present, or into room; where they are. */
-static const float *kv_run(const ow_args *a, const ow_mha *h, const ow_mha_rows *rows, const ow_heads *past,
-                           const ow_heads *present, int64_t size, bool turns, void *room) {
+static const float *kv_run(const ow_args *a, const ow_mha *h, const ow_attention_core *core, const ow_mha_rows *rows,
+                           const ow_heads *past, const ow_heads *present, int64_t size, bool turns, void *room) {
   const bool direct = kv_in_present(present);
   const rows_job j = {.h = h,
+                      .core = core,
                       .rows = rows,
                       .count = h->fresh,
                       .past = *past,
@@ -255,11 +258,11 @@ static bool mask_keeps(const ow_mha *h, int64_t b, int64_t s, int64_t t, int64_t
 }
 
 static void heads_bias(const ow_mha *h, float *to) {
-  int64_t by[3], strides[4] = {0};
+  int64_t by[4], strides[4] = {0};
   bias_extents(h, by);
   if (h->bias)
     ow_broadcast_strides(4, h->bias->dims, 4, strides);
-  const int64_t keys = h->past + h->fresh;
+  const int64_t keys = by[3];
   for (int64_t b = 0; b < by[0]; b++)
     for (int64_t n = 0; n < by[1]; n++)
       for (int64_t s = 0; s < by[2]; s++)
@@ -289,6 +292,7 @@ onward_status ow_mha_run(const ow_args *a, const ow_mha *h, const ow_attention_c
   if (q_copied(h)) {
     float *const to = (float *)(void *)(room + r.q);
     rows_run(a, &(rows_job){.h = h,
+                            .core = core,
                             .rows = &h->q,
                             .count = h->queries,
                             .to = to,
@@ -297,8 +301,8 @@ onward_status ow_mha_run(const ow_args *a, const ow_mha *h, const ow_attention_c
                             .is_query = true});
     o.q = to;
   }
-  o.k = kv_run(a, h, &h->k, &h->past_k, &h->present_k, h->size, h->cos != NULL, room + r.k);
-  o.v = kv_run(a, h, &h->v, &h->past_v, &h->present_v, h->v_size, false, room + r.v);
+  o.k = kv_run(a, h, core, &h->k, &h->past_k, &h->present_k, h->size, h->cos != NULL, room + r.k);
+  o.v = kv_run(a, h, core, &h->v, &h->past_v, &h->present_v, h->v_size, false, room + r.v);
   if (bias_made(h)) {
     heads_bias(h, (float *)(void *)(room + r.bias));
     o.bias = (const float *)(const void *)(room + r.bias);

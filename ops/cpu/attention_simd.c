@@ -10,6 +10,7 @@
  * causal rule are skipped, which adds nothing to any sum. */
 #include "ops/attention.h"
 
+#include "ops/cpu/cast.h"
 #include "ops/cpu/fast_help.h"
 #include "ops/cpu/gemm.h"
 
@@ -324,7 +325,7 @@ static void core_run(const ow_attention *t, const ow_attention_operands *operand
 }
 
 extern const ow_attention_core OW_ISA_NAME(ow_attention_core);
-const ow_attention_core OW_ISA_NAME(ow_attention_core) = {OW_ISA_CPU, core_workspace, core_run};
+const ow_attention_core OW_ISA_NAME(ow_attention_core) = {OW_ISA_CPU, core_workspace, core_run, OW_ISA_NAME(ow_widen)};
 
 static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, onward_error *err) {
   ow_attention t;

@@ -1,4 +1,5 @@
 /* Which shapes, attributes and values each operator is checked with. Lengths sit on both sides of every vector and tile width. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -389,6 +390,17 @@ static void attention_cases(run_context *x) {
   run_checkf(x, "onward", "Attention", 1, "i:heads=2", "f:0x2x5x4 f:0x2x3x4 f:0x2x3x4");
 }
 
+/* Three outputs. */
+static void OW_PRINTF(4, 5)
+    run_checkf3(run_context *x, const char *op, const char *attributes, const char *inputs, ...) {
+  char text[256];
+  va_list args;
+  va_start(args, inputs);
+  (void)vsnprintf(text, sizeof text, inputs, args);
+  va_end(args);
+  run_check(x, &(run_case){"com.microsoft", op, 1, attributes, text, 3});
+}
+
 static void contrib_attention_cases(run_context *x) {
   static const char ms[] = "com.microsoft";
   static const int shapes[][3] = {{1, 1, 4}, {3, 5, 8}, {17, 31, 16}, {40, 70, 33}}; /* queries, past, head size */
@@ -419,6 +431,15 @@ static void contrib_attention_cases(run_context *x) {
                d, s + p - 1, s + p - 1, s + p);
       run_check(x, &(run_case){ms, "GroupQueryAttention", 1, attributes, inputs, 3});
     }
+  }
+  for (const char *t = "hg"; *t; t++) { /* of 16 bits */
+    const char k = *t;
+    run_checkf3(x, "GroupQueryAttention", "i:num_heads=4 i:kv_num_heads=2 i:do_rotary=1",
+                "%c:2x1x128 - - %c:2x2x6x16 %c:2x2x6x16 i:2:=6,4! i:1:=7! %c:9x8 %c:9x8", k, k, k, k, k);
+    run_checkf3(x, "GroupQueryAttention", "i:num_heads=4 i:kv_num_heads=2",
+                "%c:2x3x128 - - %c:2x2x9x16 %c:2x2x9x16 i:2:=6,4! i:1:=7! - - - %c:1x4x3x7", k, k, k, k);
+    run_checkf3(x, "MultiHeadAttention", "i:num_heads=2 i:unidirectional=1",
+                "%c:2x3x16 %c:2x3x16 %c:2x3x16 %c:48 - %c:1x2x3x8 %c:2x2x5x8 %c:2x2x5x8", k, k, k, k, k, k, k);
   }
   static const char *const turned[] = {"i:num_heads=4 i:kv_num_heads=2 i:do_rotary=1",
                                        "i:num_heads=4 i:kv_num_heads=2 i:do_rotary=1 i:rotary_interleaved=1"};

@@ -124,7 +124,7 @@ static const char *split(const char *text, char name[32]) {
   return text[length] ? text + length + 1 : "";
 }
 
-static onward_model *load(const carrier *c, int dtype) {
+static onward_model *load(const carrier *c, int dtype, bool reference) {
   char ins[256] = "", outs[128] = "", name[32];
   pb graph = {0}, bytes = {0};
   for (size_t i = 0; i < 12 && c->inputs[i]; i++) {
@@ -158,9 +158,11 @@ static onward_model *load(const carrier *c, int dtype) {
   pb_message(&bytes, 8, pb_opset("", c->domain[0] ? 17 : c->version));
   pb_message(&bytes, 8, pb_opset("com.microsoft", 1));
   pb_message(&bytes, 7, graph);
+  onward_model_options options = onward_model_options_default();
+  options.reference = reference;
   onward_model *model = NULL;
   onward_error err;
-  if (onward_model_load_memory(bytes.data, bytes.size, NULL, NULL, &model, &err) != ONWARD_OK)
+  if (onward_model_load_memory(bytes.data, bytes.size, NULL, &options, &model, &err) != ONWARD_OK)
     fail_msg("%s", err.message);
   pb_free(&bytes);
   return model;
@@ -292,8 +294,8 @@ typedef struct bench {
   size_t pasts_count;
 } bench;
 
-static bench begin(const carrier *c, int dtype) {
-  bench b = {.c = c, .dtype = dtype, .model = load(c, dtype)};
+static bench begin(const carrier *c, int dtype, bool reference) {
+  bench b = {.c = c, .dtype = dtype, .model = load(c, dtype, reference)};
   onward_error err;
   assert_int_equal(onward_session_create(b.model, NULL, &b.session, &err), ONWARD_OK);
   assert_int_equal(onward_session_create(b.model, NULL, &b.plain, &err), ONWARD_OK);
@@ -370,8 +372,8 @@ static void steps_write_new_rows_only(void **unused) {
   (void)unused;
   static const int dtypes[] = {F32, F16, BF16};
   for (size_t c = 0; c < CARRIERS; c++)
-    for (size_t k = 0; k < (carriers[c].only_float32 ? 1 : 3); k++) {
-      bench b = begin(&carriers[c], dtypes[k]);
+    for (size_t k = 0; k < (carriers[c].only_float32 ? 2 : 6); k++) {
+      bench b = begin(&carriers[c], dtypes[k / 2], k % 2);
       const ow_variant *const v = b.state->variant;
       for (size_t p = 0; p < v->pair_count; p++)
         assert_non_null(v->pairs[p].present);
@@ -389,7 +391,7 @@ static void steps_write_new_rows_only(void **unused) {
 static void growth_during_a_run(void **unused) {
   (void)unused;
   for (size_t c = 0; c < CARRIERS; c++) {
-    bench b = begin(&carriers[c], F32);
+    bench b = begin(&carriers[c], F32, false);
     if (!carriers[c].one_token)
       step(&b, 61, NULL);
     while (b.state->length < CAPACITY)
@@ -410,8 +412,8 @@ static void growth_during_a_run(void **unused) {
 static void rows_of_unlike_length(void **unused) {
   (void)unused;
   static const int dtypes[] = {F32, F16, BF16};
-  for (size_t k = 0; k < 3; k++) {
-    bench b = begin(&carriers[3], dtypes[k]);
+  for (size_t k = 0; k < 6; k++) {
+    bench b = begin(&carriers[3], dtypes[k / 2], k % 2);
     step(&b, 5, (const int32_t[]){4, 1});
     step(&b, 1, (const int32_t[]){5, 2});
     step(&b, 1, (const int32_t[]){6, 3});
@@ -435,7 +437,7 @@ static void left_padding(void **unused) {
   float alone[LENGTH][WIDTH / 2];
   for (int turn = 0; turn < 2; turn++) { /* row 1 without padding, then with it */
     const int64_t pad = turn * PADDED;
-    bench b = begin(&c, F32);
+    bench b = begin(&c, F32, false);
     for (int64_t p = 0, s = 4; p < LENGTH + pad; p += s, s = 1) {
       run r = make(&c, F32, s, p, NULL, NULL);
       float *const q = r.in[0].tensor.data, *const cos = r.in[3].tensor.data, *const sin = r.in[4].tensor.data;
