@@ -411,7 +411,8 @@ ONWARD_API onward_status onward_session_profile(const onward_session *session,
 /* ---- state: a key-value cache kept in place -------------------------------------------------------------------------- */
 /* A run with a state is given no past and gives no present: the state keeps them and the run writes only the new rows. The switch
  * of a merged decoder (use_cache_branch) is the state's too: an empty state takes the graph without a past. All other
- * inputs are the caller's; an attention mask covers the tokens held and the new ones. A run that fails leaves the state as it was.
+ * inputs are the caller's; an attention mask covers the tokens held and the new ones. A run that fails leaves the state as it was, but
+ * perhaps for padding: GroupQueryAttention writes a row's new tokens behind its own last one.
  * A state is used by one run or call at a time: a second is ONWARD_ARGUMENT.
  *     onward_state_create(model, 2048, &state, &err);
  *     onward_run_options options = onward_run_options_default();
