@@ -24,9 +24,9 @@ static onward_status dec_infer(ow_infer *c) {
   OW_TRY(ow_infer_rank(c, DEC_K, 3, 4));
   OW_TRY(ow_infer_rank(c, DEC_PAST_K, 4, 4));
   OW_TRY(ow_infer_rank(c, DEC_PAST_V, 4, 4));
-  if (ow_infer_has(c, DEC_CACHE))
-    return ow_infer_fail(c, ONWARD_UNSUPPORTED,
-                         "beams through cache_indirection; `onward generate` keeps beams itself");
+  OW_TRY(ow_infer_types(c, DEC_BEAMS, OW_BIT(ONWARD_INT32)));
+  OW_TRY(ow_infer_types(c, DEC_CACHE, OW_BIT(ONWARD_INT32)));
+  OW_TRY(ow_infer_rank(c, DEC_CACHE, 3, 3));
   if (ow_infer_has(c, DEC_K) != ow_infer_has(c, DEC_V) || ow_infer_has(c, DEC_PAST_K) != ow_infer_has(c, DEC_PAST_V))
     return ow_infer_fail(c, ONWARD_MODEL, "keys and values come together");
   if (dec_shared(c->node) && ow_infer_has(c, DEC_PAST_K) && !ow_infer_has(c, DEC_LENGTH))
@@ -44,6 +44,10 @@ static onward_status dec_infer(ow_infer *c) {
   const ow_dim n = ow_dim_const(heads), one = ow_dim_const(1);
   const bool packed = !ow_infer_has(c, DEC_K), cross = !packed && k->rank == 4;
   OW_TRY(ow_infer_equal(c, q->dims[1], one, "the query's length, which is 1"));
+  const ow_shape *cache = &c->in[DEC_CACHE].shape;
+  if (ow_infer_has(c, DEC_CACHE) && cache->rank == 3)
+    OW_TRY(ow_infer_equal(c, q->dims[0], ow_dim_mul(c->dims, cache->dims[0], cache->dims[1]),
+                          "the batch of the query and of all beams"));
   const int64_t parts = packed ? 3 : 1;
   if (ow_dim_is_const(q->dims[2]) && q->dims[2].k % (heads * parts) != 0)
     return ow_infer_fail(c, ONWARD_MODEL, "a width of %lld is no multiple of %lld heads", (long long)q->dims[2].k,
@@ -155,6 +159,36 @@ static void dec_span(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total)
   *total = c->past + s->k.length;
 }
 
+/* What the hooks of a job read. */
+typedef struct dec_context {
+  ow_contrib_bias bias; /* first: ow_contrib_bias_of takes the context for one */
+  const onward_tensor *cache;
+} dec_context;
+
+/* Beams of one batch stand one after the other; the cache names the one that row t came from. */
+static int64_t dec_past_row(const ow_sdpa *s, int64_t b, int64_t t) {
+  const onward_tensor *const cache = ((const dec_context *)s->context)->cache;
+  return b - b % cache->dims[1] + ow_index_at(cache, b * cache->dims[2] + t);
+}
+
+static onward_status dec_check_beams(const ow_args *a, int64_t batch, int64_t past, onward_error *err) {
+  const onward_tensor *const beams = ow_args_in(a, DEC_BEAMS), *const cache = ow_args_in(a, DEC_CACHE);
+  const int64_t width = cache ? cache->dims[1] : 1;
+  if (beams && ow_count(beams) > 0 && ow_index_at(beams, 0) != width)
+    return ow_node_fail(a->node, err, ONWARD_DATA, "a beam_width of %lld, and a cache_indirection of %lld beams",
+                        (long long)ow_index_at(beams, 0), (long long)width);
+  if (cache && cache->dims[2] < past)
+    return ow_node_fail(a->node, err, ONWARD_DATA, "a cache_indirection of %lld keys, there are %lld",
+                        (long long)cache->dims[2], (long long)past);
+  for (int64_t b = 0; cache && b < batch; b++)
+    for (int64_t t = 0; t < past; t++) {
+      const int64_t at = b * cache->dims[2] + t, row = ow_index_at(cache, at);
+      if (row < 0 || row >= width)
+        return ow_fail_index(a, DEC_CACHE, at, row, 0, width - 1, err);
+    }
+  return ONWARD_OK;
+}
+
 static onward_status dec_run(const ow_args *a, void *state, onward_error *err) {
   (void)state;
   const onward_tensor *bias = ow_args_in(a, DEC_BIAS), *length = ow_args_in(a, DEC_LENGTH),
@@ -174,6 +208,7 @@ static onward_status dec_run(const ow_args *a, void *state, onward_error *err) {
   if (added && added->dims[3] < s.keys)
     return ow_node_fail(a->node, err, ONWARD_DATA, "a bias for %lld keys, there are %lld", (long long)added->dims[3],
                         (long long)s.keys);
+  OW_TRY(dec_check_beams(a, s.batch, s.past_k.x ? past : 0, err));
   onward_tensor room[3];
   double *const operands = a->workspace;
   const int64_t rows = s.batch * s.q.heads, width = s.q.heads * s.q.size;
@@ -185,13 +220,15 @@ static onward_status dec_run(const ow_args *a, void *state, onward_error *err) {
       dec_add_bias(&s, &s.v, bias, 2 * width, &room[2], operands + 2 * rows * s.q.size);
     }
   }
-  const ow_contrib_bias context = {.mask = mask,
-                                   .added = added,
-                                   .batch = s.batch,
-                                   .past = past,
-                                   .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f)};
+  const dec_context context = {.bias = {.mask = mask,
+                                        .added = added,
+                                        .batch = s.batch,
+                                        .past = past,
+                                        .filter = (double)ow_node_float(a->node, "mask_filter_value", -10000.0f)},
+                               .cache = ow_args_in(a, DEC_CACHE)};
   s.context = &context;
   s.span = dec_span;
+  s.past_row = context.cache && s.past_k.x ? dec_past_row : NULL;
   for (size_t o = 1; o < a->out_count && o < 3; o++) {
     const ow_heads to = ow_heads_cache(a->node, o - 1, a->out[o], 0);
     ow_sdpa_join(&s, &to, o == 1 ? &s.k : &s.v, o == 1 ? &s.past_k : &s.past_v);

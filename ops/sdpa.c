@@ -41,6 +41,10 @@ static void span_of(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total) 
     s->span(s, b, past, total);
 }
 
+static int64_t batch_of(const ow_sdpa *s, int64_t b, int64_t t, int64_t past) {
+  return s->past_row && t < past ? s->past_row(s, b, t) : b;
+}
+
 static void show(const ow_sdpa *s, int64_t mode, int64_t row, int64_t total, const double *scores) {
   for (int64_t t = 0; s->shown && s->mode == mode && t < s->keys; t++)
     ow_store(s->shown->dtype, s->shown->data, row * s->keys + t, t < total ? scores[t] : 0.0);
@@ -52,7 +56,7 @@ static void one_query(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, double 
   int64_t past, keys, at;
   span_of(s, b, &past, &keys);
   for (int64_t t = 0; t < keys; t++) {
-    const onward_tensor *k = find_row(&s->k, &s->past_k, past, b, kv, t, &at);
+    const onward_tensor *k = find_row(&s->k, &s->past_k, past, batch_of(s, b, t, past), kv, t, &at);
     scores[t] = 0.0;
     for (int64_t d = 0; d < s->q.size; d++)
       scores[t] += ow_load(s->q.x->dtype, s->q.x->data, q_at + d) * ow_load(k->dtype, k->data, at + d);
@@ -83,7 +87,7 @@ static void one_query(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, double 
   memset(sums, 0, (size_t)s->v.size * sizeof *sums);
   for (int64_t t = 0; t < keys; t++) {
     scores[t] = blind ? 0.0 : scores[t] / total;
-    const onward_tensor *v = find_row(&s->v, &s->past_v, past, b, kv, t, &at);
+    const onward_tensor *v = find_row(&s->v, &s->past_v, past, batch_of(s, b, t, past), kv, t, &at);
     /* what is hidden does not count, whatever it is */
     for (int64_t d = 0; d < s->v.size && (scores[t] > 0.0 || isnan(scores[t])); d++)
       sums[d] += scores[t] * ow_load(v->dtype, v->data, at + d);

@@ -37,6 +37,7 @@ struct ow_sdpa {
   const onward_tensor *sink;  /* one per head; NULL: 0 */
   /* How many rows of the past come first, and how many keys there are in all; NULL: all of the past, keys. */
   void (*span)(const ow_sdpa *s, int64_t b, int64_t *past, int64_t *total);
+  int64_t (*past_row)(const ow_sdpa *s, int64_t b, int64_t t); /* where in the batch row t of the past is; NULL: b */
   double (*bias)(const ow_sdpa *s, int64_t b, int64_t h, int64_t i, int64_t t); /* added to a score; -INFINITY hides */
   const void *context;
   void *workspace;

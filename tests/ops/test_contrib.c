@@ -331,10 +331,90 @@ static void test_bifurcation(void **state) {
   }
 }
 
+/* 3 and 5 against weights 0.5 * (10 - zero) and 0.5 * (4 - zero); number 16 is in the high half of byte 0, and the second column
+ * begins after the whole block of the first. */
+static void test_matmul_fpq4(void **state) {
+  (void)state;
+  for (int type = 0; type < 2; type++) {
+    double bytes[42] = {0};
+    const int64_t block = 20 + type, size = 2 * block;
+    for (int64_t j = 0; j < 2; j++) {
+      bytes[j * block + 3] = 0x3f; /* 0.5 */
+      bytes[j * block + 4] = type ? 3 : 0;
+      bytes[j * block + 4 + type] = j ? 10 : 0xfa;
+      bytes[j * block + 5 + type] = j ? 8 : 4;
+    }
+    op_case t = begin("MatMulFpQ4");
+    op_in(&t, F32, DIMS(1, 2), VALUES(3, 5));
+    op_in(&t, ONWARD_UINT8, 1, &size, bytes);
+    op_in(&t, ONWARD_INT64, DIMS(2), VALUES(2, 2));
+    op_set_int(&t, "blk_quant_type", type);
+    op_expect(&t, 0, F32, DIMS(1, 2), type ? VALUES(13, 23) : VALUES(-7, 3));
+    op_end(&t);
+    t = begin("MatMulFpQ4");
+    const double *const one = VALUES(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2);
+    op_in(&t, F32, DIMS(17), one);
+    op_in(&t, ONWARD_UINT8, 1, &block, bytes);
+    op_in(&t, ONWARD_INT64, DIMS(2), VALUES(17, 1));
+    op_set_int(&t, "blk_quant_type", type);
+    op_expect(&t, 0, F32, DIMS(1), type ? VALUES(12) : VALUES(7));
+    op_end(&t);
+    t = begin("MatMulFpQ4");
+    op_in(&t, F32, DIMS(1, 33), NO_VALUES);
+    op_in(&t, ONWARD_UINT8, 1, &block, bytes);
+    op_in(&t, ONWARD_INT64, DIMS(2), VALUES(33, 1));
+    op_set_int(&t, "blk_quant_type", type);
+    op_expect_error(&t, ONWARD_MODEL, "bytes of the weights");
+    op_end(&t);
+  }
+  op_case t = begin("MatMulFpQ4");
+  op_in(&t, F32, DIMS(1, 2), VALUES(3, 5));
+  op_in(&t, ONWARD_UINT8, DIMS(20), NO_VALUES);
+  op_in(&t, ONWARD_INT64, DIMS(2), VALUES(2, 1));
+  op_set_int(&t, "blk_quant_type", 2);
+  op_expect_error(&t, ONWARD_UNSUPPORTED, "blk_quant_type 2");
+  op_end(&t);
+}
+
+/* Two beams, each of one past key and its own; scores are 0, so that the result is the mean of two values. */
+static void test_decoder_beams(void **state) {
+  (void)state;
+  static const struct {
+    double cache[4], width, want[2];
+    const char *text;
+  } cases[] = {{{0, 0, 1, 0}, 2, {3, 7}, NULL},
+               {{1, 0, 1, 0}, 2, {5, 7}, NULL},
+               {{1, 0, 0, 9}, 2, {5, 5}, NULL}, /* what is behind the past is not read */
+               {{0, 0, 2, 0}, 2, {0}, "index 2 at [0,1,0] outside [0,1]"},
+               {{0, -1, -1, 0}, 2, {0}, "index -1 at [0,1,0] outside [0,1]"},
+               {{0}, 3, {0}, "a beam_width of 3, and a cache_indirection of 2 beams"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    op_case t = begin("DecoderMaskedMultiHeadAttention");
+    op_in(&t, F32, DIMS(2, 1, 1), VALUES(0, 0));
+    op_in(&t, F32, DIMS(2, 1, 1), VALUES(1, 1));
+    op_in(&t, F32, DIMS(2, 1, 1), VALUES(4, 8));
+    op_in_none(&t);
+    op_in_none(&t);
+    op_in(&t, F32, DIMS(2, 1, 2, 1), VALUES(1, 0, 1, 0));
+    op_in(&t, F32, DIMS(2, 1, 2, 1), VALUES(2, 0, 6, 0));
+    op_in(&t, I32, DIMS(1), VALUES(1));
+    op_in(&t, I32, DIMS(1), &cases[i].width);
+    op_in(&t, I32, DIMS(1, 2, 2), cases[i].cache);
+    op_set_int(&t, "num_heads", 1);
+    op_set_int(&t, "past_present_share_buffer", 1);
+    if (cases[i].text)
+      op_expect_error(&t, ONWARD_DATA, cases[i].text);
+    else
+      op_expect(&t, 0, F32, DIMS(2, 1, 1), cases[i].want);
+    op_end(&t);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_attention),     cmocka_unit_test(test_multi_head),
                                      cmocka_unit_test(test_grouped),       cmocka_unit_test(test_matmul_nbits),
                                      cmocka_unit_test(test_block_gather),  cmocka_unit_test(test_embed),
-                                     cmocka_unit_test(test_relative_bias), cmocka_unit_test(test_bifurcation)};
+                                     cmocka_unit_test(test_relative_bias), cmocka_unit_test(test_bifurcation),
+                                     cmocka_unit_test(test_matmul_fpq4),   cmocka_unit_test(test_decoder_beams)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

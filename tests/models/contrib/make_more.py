@@ -154,6 +154,10 @@ def attention():
     case("decoder_shared", "DecoderMaskedMultiHeadAttention",
          [one(), one(), one(), np.array([[0, 1, 1, 1], [1] * 4], np.int32), None, *buffers, i32(3)], 3, free=("y1", "y2"), num_heads=2,
          past_present_share_buffer=1)
+    beams = [f(6, 1, 8) for _ in "qkv"]
+    case("decoder_beams", "DecoderMaskedMultiHeadAttention",
+         [*beams, None, f(1, 2, 1, 5), f(6, 2, 6, 4), f(6, 2, 6, 4), i32(4), i32(3), rng.integers(0, 3, (2, 3, 6)).astype(np.int32), f(24)], 3,
+         free=("y1", "y2"), num_heads=2, past_present_share_buffer=1)
     case("decoder_cross", "DecoderMaskedMultiHeadAttention", [one(), f(2, 2, 5, 4), f(2, 2, 5, 4)], 1, num_heads=2, scale=0.3)
     angles = np.outer(np.arange(32), 100.0 ** -np.arange(0, 1, 0.125)).astype(np.float32)
     cos, sin = np.cos(angles), np.sin(angles)
@@ -212,6 +216,29 @@ def experts():
          k=2, activation_type="swiglu", swiglu_fusion=1, normalize_routing_weights=1, expert_weight_bits=8, block_size=16)
 
 
+def blob4(w, zeros):
+    """Weights [K, N] in the layout of MatMulFpQ4 (ops/matmul_fpq4.c), and what they are after it"""
+    blob, near = b"", np.zeros_like(w)
+    for n in range(w.shape[1]):
+        for k in range(0, w.shape[0], 32):
+            v = w[k:k + 32, n]
+            low, high = min(v.min(), 0), max(v.max(), 0)
+            scale = np.float32((high - low) / 15 if zeros else v[np.abs(v).argmax()] / -8)
+            zero = int(round(-low / scale)) if zeros else 8
+            q = np.clip(np.round(v / scale) + zero, 0, 15).astype(np.uint8)
+            near[k:k + 32, n] = (q.astype(np.float32) - zero) * scale
+            q = np.pad(q, (0, 32 - len(q)))
+            blob += scale.tobytes() + (bytes([zero]) if zeros else b"") + (q[:16] | q[16:] << 4).tobytes()
+    return np.frombuffer(blob, np.uint8), near
+
+
+def fpq4():
+    for name, kind, x, n in (("fpq4", 0, f(3, 64), 5), ("fpq4_zeros", 1, f(2, 3, 40), 18)):
+        w = f(x.shape[-1], n)
+        b, near = blob4(w, kind)
+        case(name, "MatMulFpQ4", [x, b, np.array(w.shape, np.int64)], constants=(1, 2), blk_quant_type=kind, want=[x @ near])
+
+
 def sequences():
     w, r = u8(1, 5, 16), u8(1, 4, 16)
     pair = lambda: [np.array([0.01], np.float32), np.array([128], np.uint8)]
@@ -221,6 +248,9 @@ def sequences():
          [f(6, 1, 5), w8(2, 5, 16), w8(2, 4, 16), f(2, 32), None, f(2, 1, 4), f(2, 1, 4), None, (rng.random((2, 16)) * 0.02).astype(np.float32),
           np.zeros((2, 16), np.int8), np.array([0.01, 0.02], np.float32), np.array([3, -5], np.int8)], 3,
          constants=(1, 2, 8, 9, 10, 11), hidden_size=4, direction="bidirectional")
+    case("bifurcation", "BifurcationDetector",
+         [np.array(x, np.int64) for x in ([7, 8, 9, 7, 6], [5, 9], 3, [7, 6, 7])], 2)
+    case("bifurcation_unguessed", "BifurcationDetector", [np.array(x, np.int64) for x in ([7, 8, 9, 7, 6], [9, 7], 0)], 2, max_ngram_size=2)
     case("ngram", "NGramRepeatBlock", [np.array([[1, 2, 3, 1, 2], [4, 4, 4, 4, 4]], np.int64), f(2, 6)], ngram_size=3)
     case("unfold", "UnfoldTensor", [f(2, 7, 3)], dim=1, size=3, step=2)
     case("time_warping", "DynamicTimeWarping", [f(1, 5, 9)])
@@ -277,5 +307,5 @@ def images():
 
 
 if __name__ == "__main__":
-    for part in (qlinear, products, attention, experts, sequences, plain, images):
+    for part in (qlinear, products, attention, experts, fpq4, sequences, plain, images):
         part()
