@@ -1,5 +1,6 @@
 /* Convolutions of quantized tensors: ConvInteger, QLinearConv, and ONNX Runtime's form of it with channels last. */
 #include "ops/conv_reference.h"
+#include "ops/cpu/fast.h"
 #include "ops/quantize.h"
 
 #define QCONV_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8))
@@ -153,8 +154,8 @@ static const ow_kernel qlinear_conv_reference = {.name = "qlinear_conv_reference
                                                  .flags = OW_KERNEL_UNALIGNED,
                                                  .prepare = qlinear_conv_prepare,
                                                  .run = qlinear_conv_run};
-static const ow_kernel *const conv_integer_kernels[] = {&conv_integer_reference, NULL};
-static const ow_kernel *const qlinear_conv_kernels[] = {&qlinear_conv_reference, NULL};
+static const ow_kernel *const conv_integer_kernels[] = {OW_FAST_QUANTIZED(conv_integer) & conv_integer_reference, NULL};
+static const ow_kernel *const qlinear_conv_kernels[] = {OW_FAST_QUANTIZED(qlinear_conv) & qlinear_conv_reference, NULL};
 
 #define QCONV_ATTRS                                                                                             \
   {"auto_pad", OW_ATTR_STRING, false}, {"dilations", OW_ATTR_INTS, false}, {"group", OW_ATTR_INT, false},       \

@@ -42,6 +42,8 @@ OW_FAST_DECLARE(ow_qlinear_matmul);
 OW_FAST_DECLARE(ow_matmul_to_float);
 OW_FAST_DECLARE(ow_dynamic_matmul);
 OW_FAST_DECLARE(ow_qgemm);
+OW_FAST_DECLARE(ow_conv_integer);
+OW_FAST_DECLARE(ow_qlinear_conv);
 
 #define OW_FAST_SOFTMAX OW_FAST_LEVELS(ow_softmax)
 #define OW_FAST_LAYERNORM OW_FAST_LEVELS(ow_layernorm)
@@ -64,7 +66,7 @@ extern const ow_kernel ow_linear_dnnl;
 #define OW_FAST_UNARY OW_FAST_LEVELS(ow_unary)
 #define OW_FAST_GELU OW_FAST_LEVELS(ow_unary)
 #define OW_FAST_NBITS OW_FAST_LEVELS(ow_nbits)
-/* matmul_integer, qlinear_matmul, matmul_to_float, dynamic_matmul, qgemm */
+/* matmul_integer, qlinear_matmul, matmul_to_float, dynamic_matmul, qgemm, conv_integer, qlinear_conv */
 #define OW_FAST_QUANTIZED(stem) OW_FAST_LEVELS(ow_##stem)
 #define OW_FAST_CAST OW_FAST_LEVELS(ow_cast)
 #define OW_FAST_WHERE OW_FAST_LEVELS(ow_where)

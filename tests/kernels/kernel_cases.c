@@ -315,6 +315,47 @@ static void conv_cases(run_context *x) {
     run_checkf(x, "", "Conv", 11, cases[i].attributes, "%s", cases[i].inputs);
 }
 
+/* Weights of 127 against inputs of 255 must not saturate; every combination of signs and zero points. */
+static void quantized_conv_cases(run_context *x) {
+  static const struct {
+    const char *attributes;
+    int channels, outputs, group;
+    const char *in, *kernel; /* spatial dims */
+  } cases[] = {
+      {"I:pads=1,1,1,1", 5, 7, 1, "9x11", "3x3"},
+      {"I:pads=2,0,1,3 I:dilations=2,3 I:strides=1,2", 5, 14, 1, "19x23", "3x3"},
+      {"s:auto_pad=SAME_UPPER I:strides=2,3", 2, 3, 1, "10x11", "3x4"},
+      {"i:group=4 I:pads=1,1,1,1", 8, 12, 4, "7x7", "3x3"},
+      {"i:group=6 I:pads=1,1,1,1", 6, 6, 6, "12x12", "3x3"},
+      {"I:pads=0,1,1,1,1,0", 3, 4, 1, "5x6x7", "2x3x3"},
+      {"I:pads=3,3", 2, 3, 1, "1", "7"},
+      {"I:pads=-1,-1,-1,-1", 2, 3, 1, "9x9", "3x3"},
+      {NULL, 64, 33, 1, "70", "1"},
+      {NULL, 3, 5, 1, "1x1", "1x1"},
+      {NULL, 0, 5, 1, "4x4", "2x2"},
+      {"I:pads=1,1", 80, 25, 1, "100", "3"},
+  };
+  for (size_t i = 0; i < COUNT(cases); i++)
+    for (const char *t = "uc"; *t; t++) {
+      const int n = cases[i].channels, m = cases[i].outputs, g = n / cases[i].group;
+      const char *const at = cases[i].attributes, *const in = cases[i].in, *const k = cases[i].kernel;
+      run_checkf(x, "", "ConvInteger", 10, at, "u:2x%dx%s:w %c:%dx%dx%s:w!", n, in, *t, m, g, k);
+      run_checkf(x, "", "ConvInteger", 10, at, "u:1x%dx%s:o c:%dx%dx%s:o! u:s:w", n, in, m, g, k);
+      run_checkf(x, "", "ConvInteger", 10, at, "%c:1x%dx%s %c:%dx%dx%s! %c:s %c:s", *t, n, in, *t, m, g, k, *t, *t);
+      run_checkf(x, "", "ConvInteger", 10, at, "c:1x%dx%s %c:%dx%dx%s! c:1 %c:%d", n, in, *t, m, g, k, *t, m);
+      run_checkf(x, "", "QLinearConv", 10, at, "u:2x%dx%s f:s:p u:s %c:%dx%dx%s! f:%d:p! %c:%d! f:s:=40 %c:s i:%d!", n,
+                 in, *t, m, g, k, m, *t, m, *t, m);
+      run_checkf(x, "", "QLinearConv", 10, at, "c:1x%dx%s f:s:p c:s %c:%dx%dx%s! f:s:p! %c:s f:s:=300 u:s", n, in, *t,
+                 m, g, k, *t);
+    }
+  for (const char *t = "uc"; *t; t++) {
+    run_checkf(x, "com.microsoft", "QLinearConv", 1, "i:channels_last=1 i:group=2 I:pads=1,1,0,1 I:strides=2,1",
+               "%c:2x9x7x6 f:s:p %c:s c:10x3x3x2! f:10:p! c:10! f:s:=60 %c:s i:10!", *t, *t, *t);
+    run_checkf(x, "com.microsoft", "QLinearConv", 1, "i:channels_last=1 I:pads=1,1",
+               "u:1x50x5 f:s:p u:s %c:33x5x3! f:s:p! %c:s f:s:=60 c:s", *t, *t);
+  }
+}
+
 /* ---- attention ------------------------------------------------------------------------------------------------------------- */
 
 static void attention_cases(run_context *x) {
@@ -459,6 +500,7 @@ void cases_all(run_context *x) {
   matmul_cases(x);
   nbits_cases(x);
   conv_cases(x);
+  quantized_conv_cases(x);
   attention_cases(x);
   contrib_attention_cases(x);
   quantized_cases(x);
@@ -503,4 +545,7 @@ void cases_bench(run_context *x) {
   run_checkf(x, "", "ReduceMean", 18, NULL, "f:128x768 l:1:=-1!");
   run_checkf(x, "", "Conv", 11, "I:strides=16,16", "f:1x3x224x224 f:768x3x16x16:s! f:768!");
   run_checkf(x, "", "Conv", 11, "I:pads=1,1", "f:1x80x3000 f:384x80x3:s! f:384!");
+  run_checkf(x, "", "ConvInteger", 10, "I:pads=1,1,1,1", "u:1x64x28x28 c:64x64x3x3! u:s");
+  run_checkf(x, "", "QLinearConv", 10, "I:strides=16,16",
+             "u:1x3x224x224 f:s:p u:s c:192x3x16x16! f:192:p! c:192! f:s:=40 u:s");
 }
