@@ -124,6 +124,20 @@ static onward_status attention_run_on(const ow_args *a, const ow_attention_core 
   return ow_mha_run(a, &h, core, (char *)a->workspace + r.heads_at, err);
 }
 
+bool ow_attention_heads_supports(const ow_args *a, ow_why *why) { return supports_inputs(a, OW_ATT_PAST_LENGTH, why); }
+
+bool ow_attention_heads_workspace(const ow_args *a, const onward_tensor *x, size_t *bytes) {
+  ow_mha h;
+  attention_read(a, x, &h);
+  return ow_mha_workspace(&h, ow_attention_core_fast(), a->threads, bytes);
+}
+
+onward_status ow_attention_heads_run(const ow_args *a, const onward_tensor *x, void *workspace, onward_error *err) {
+  ow_mha h;
+  attention_read(a, x, &h);
+  return ow_mha_run(a, &h, ow_attention_core_fast(), workspace, err);
+}
+
 /* ---- MultiHeadAttention: query, key?, value?, bias?, mask?, attention_bias?, past_key?, past_value? ------------------------------- */
 
 static ow_mha_rows mha_rows(const onward_tensor *x, int64_t heads, int64_t size, int64_t packed, int64_t which,
@@ -246,7 +260,7 @@ static onward_status gqa_run_on(const ow_args *a, const ow_attention_core *core,
   return ow_mha_run(a, &h, core, a->workspace, err);
 }
 
-static bool attention_supports(const ow_args *a, ow_why *why) { return supports_inputs(a, OW_ATT_PAST_LENGTH, why); }
+static bool attention_supports(const ow_args *a, ow_why *why) { return ow_attention_heads_supports(a, why); }
 static bool mha_supports(const ow_args *a, ow_why *why) { return supports_inputs(a, OW_MHA_REST, why); }
 static bool gqa_supports(const ow_args *a, ow_why *why) {
   if (ow_node_int(a->node, "local_window_size", -1) == 0)

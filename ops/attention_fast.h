@@ -36,6 +36,12 @@ enum {
 /* Lengths, positions and the bias of GroupQueryAttention, whose shapes infer has checked. *prompt: no key of the past counts. */
 onward_status ow_gqa_check(const ow_args *a, bool *prompt, onward_error *err);
 
+/* Attention (inputs of contrib_mask.h) behind its product x of input and weights, which is float32, has no bias yet, and is made by the
+ * caller: whether, with how much memory, and the run. */
+bool ow_attention_heads_supports(const ow_args *a, ow_why *why);
+bool ow_attention_heads_workspace(const ow_args *a, const onward_tensor *x, size_t *bytes);
+onward_status ow_attention_heads_run(const ow_args *a, const onward_tensor *x, void *workspace, onward_error *err);
+
 extern const ow_kernel ow_attention_fast, ow_mha_fast, ow_gqa_fast;
 
 #endif

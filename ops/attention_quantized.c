@@ -1,6 +1,8 @@
 /* ONNX Runtime's QAttention: Attention whose input and weights are of 8 bits. Inputs: input, weight, bias, input_scale, weight_scale,
  * mask_index?, input_zero_point?, weight_zero_point?, past?. */
+#include "ops/attention_fast.h"
 #include "ops/contrib_mask.h"
+#include "ops/cpu/fast.h"
 
 enum { QATT_X, QATT_WEIGHT, QATT_BIAS, QATT_X_SCALE, QATT_SCALE, QATT_MASK, QATT_X_ZERO, QATT_ZERO, QATT_PAST };
 static const size_t qatt_slots[OW_ATT_INPUTS] = {QATT_X,    QATT_WEIGHT, QATT_BIAS, QATT_MASK,
@@ -87,9 +89,93 @@ static onward_status qatt_run(const ow_args *a, void *state, onward_error *err) 
   return ONWARD_OK;
 }
 
+/* ---- the product by exact sums of 8 bits, the heads by the tiled attention ------------------------------------------------------- */
+
+static const ow_kernel *qatt_product(void) {
+  static const ow_kernel *const levels[] = {OW_FAST_QUANTIZED(qattention_product) NULL};
+  const ow_kernel *const *level = levels;
+  while (level[1] && (ow_cpu_flags() & (*level)->cpu) != (*level)->cpu)
+    level++;
+  return *level;
+}
+
+/* What the product is called with; its result x stands behind its workspace, and what the heads want behind that. */
+typedef struct qatt_room {
+  ow_args args;
+  onward_tensor x, *out[1];
+  size_t x_at, heads_at;
+} qatt_room;
+
+static bool qatt_layout(const ow_args *a, size_t product_bytes, qatt_room *r) {
+  r->args = *a;
+  r->x = *a->in[QATT_X];
+  r->x.dtype = ONWARD_FLOAT32;
+  r->x.dims[2] = a->in[QATT_WEIGHT]->dims[1];
+  r->out[0] = &r->x;
+  r->args.out = r->out;
+  r->args.out_count = 1;
+  return ow_tensor_size(ONWARD_FLOAT32, 3, r->x.dims, &r->x.bytes) && ow_size_align(product_bytes, 64, &r->x_at) &&
+         ow_size_add(r->x_at, r->x.bytes, &r->heads_at) && ow_size_align(r->heads_at, 64, &r->heads_at);
+}
+
+static bool qatt_fast_supports(const ow_args *a, ow_why *why) {
+  const onward_tensor *in[OW_ATT_INPUTS];
+  const ow_args plain = qatt_plain(a, in);
+  qatt_room r;
+  if (!qatt_layout(a, 0, &r))
+    return ow_refuse(why, "the product is too large");
+  return ow_attention_heads_supports(&plain, why) && qatt_product()->supports(&r.args, why);
+}
+
+typedef struct qatt_state {
+  _Alignas(8) char product[OW_QUANTIZED_STATE];
+  size_t product_bytes;
+} qatt_state;
+
+static onward_status qatt_fast_prepare(const ow_args *a, void *memory, size_t *workspace, onward_error *err) {
+  qatt_state *const s = memory;
+  const onward_tensor *in[OW_ATT_INPUTS];
+  const ow_args plain = qatt_plain(a, in);
+  qatt_room r;
+  size_t heads;
+  bool fits = qatt_layout(a, 0, &r);
+  if (fits)
+    OW_TRY(qatt_product()->prepare(&r.args, s->product, &s->product_bytes, err));
+  fits = fits && qatt_layout(a, s->product_bytes, &r) && ow_attention_heads_workspace(&plain, &r.x, &heads) &&
+         ow_size_add(r.heads_at, heads, workspace);
+  return fits ? ONWARD_OK : ow_node_fail(a->node, err, ONWARD_LIMIT, "the workspace is too large");
+}
+
+static onward_status qatt_fast_run(const ow_args *a, void *memory, onward_error *err) {
+  qatt_state *const s = memory;
+  const onward_tensor *in[OW_ATT_INPUTS];
+  const ow_args plain = qatt_plain(a, in);
+  qatt_room r;
+  if (!qatt_layout(a, s->product_bytes, &r))
+    return ow_node_fail(a->node, err, ONWARD_LIMIT, "the workspace is too large");
+  r.x.data = (char *)a->workspace + r.x_at;
+  OW_TRY(qatt_product()->run(&r.args, s->product, err));
+  return ow_attention_heads_run(&plain, &r.x, (char *)a->workspace + r.heads_at, err);
+}
+
+static uint64_t qatt_fast_slots(const ow_args *a) { return qatt_product()->pack_slots(a); }
+static onward_status qatt_fast_pack(const ow_args *a, size_t slot, ow_packed *out, onward_error *err) {
+  return qatt_product()->pack(a, slot, out, err);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------------------- */
+
+static const ow_kernel qatt_fast = {.name = "qattention_tiled",
+                                    .flags = OW_KERNEL_UNALIGNED,
+                                    .supports = qatt_fast_supports,
+                                    .pack_slots = qatt_fast_slots,
+                                    .pack = qatt_fast_pack,
+                                    .state_size = sizeof(qatt_state),
+                                    .prepare = qatt_fast_prepare,
+                                    .run = qatt_fast_run};
 static const ow_kernel qatt_reference = {
     .name = "qattention_reference", .flags = OW_KERNEL_UNALIGNED, .prepare = qatt_prepare, .run = qatt_run};
-static const ow_kernel *const qatt_kernels[] = {&qatt_reference, NULL};
+static const ow_kernel *const qatt_kernels[] = {&qatt_fast, &qatt_reference, NULL};
 static const ow_attr_spec qatt_attrs[] = {
     {"do_rotary", OW_ATTR_INT, false}, {"mask_filter_value", OW_ATTR_FLOAT, false},
     {"num_heads", OW_ATTR_INT, true},  {"past_present_share_buffer", OW_ATTR_INT, false},

@@ -2,6 +2,8 @@
  * of block_size along it. */
 #include "ops/quantize.h"
 
+#include "ops/cpu/fast.h"
+
 #define QUANTIZE_F8_TYPES OW_TYPES_FLOAT8
 #define QUANTIZE_SMALL_TYPES (OW_BIT(ONWARD_INT8) | OW_BIT(ONWARD_UINT8) | OW_BIT(ONWARD_INT16) | OW_BIT(ONWARD_UINT16))
 #define QUANTIZE_SCALE_TYPES (OW_TYPES_FLOAT | OW_BIT(ONWARD_FLOAT8E8M0))
@@ -201,7 +203,8 @@ static const ow_kernel dynamic_quantize_reference = {
     .name = "dynamic_quantize_reference", .flags = OW_KERNEL_UNALIGNED, .run = dynamic_quantize_run};
 static const ow_kernel *const quantize_kernels[] = {&quantize_reference, NULL};
 static const ow_kernel *const dequantize_kernels[] = {&dequantize_reference, NULL};
-static const ow_kernel *const dynamic_quantize_kernels[] = {&dynamic_quantize_reference, NULL};
+static const ow_kernel *const dynamic_quantize_kernels[] = {
+    OW_FAST_QUANTIZED(dynamic_quantize) & dynamic_quantize_reference, NULL};
 
 static const ow_attr_spec quantize_attrs[] = {{"axis", OW_ATTR_INT, false},      {"block_size", OW_ATTR_INT, false},
                                               {"saturate", OW_ATTR_INT, false},  {"output_dtype", OW_ATTR_INT, false},

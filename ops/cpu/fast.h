@@ -43,6 +43,8 @@ OW_FAST_DECLARE(ow_matmul_to_float);
 OW_FAST_DECLARE(ow_dynamic_matmul);
 OW_FAST_DECLARE(ow_qgemm);
 OW_FAST_DECLARE(ow_conv_integer);
+OW_FAST_DECLARE(ow_dynamic_quantize);
+OW_FAST_DECLARE(ow_qattention_product);
 OW_FAST_DECLARE(ow_qlinear_conv);
 
 #define OW_FAST_SOFTMAX OW_FAST_LEVELS(ow_softmax)
@@ -66,8 +68,10 @@ extern const ow_kernel ow_linear_dnnl;
 #define OW_FAST_UNARY OW_FAST_LEVELS(ow_unary)
 #define OW_FAST_GELU OW_FAST_LEVELS(ow_unary)
 #define OW_FAST_NBITS OW_FAST_LEVELS(ow_nbits)
-/* matmul_integer, qlinear_matmul, matmul_to_float, dynamic_matmul, qgemm, conv_integer, qlinear_conv */
+/* matmul_integer, qlinear_matmul, matmul_to_float, dynamic_matmul, qgemm, conv_integer, qlinear_conv,
+ * dynamic_quantize; qattention_product is for QAttention's own kernel */
 #define OW_FAST_QUANTIZED(stem) OW_FAST_LEVELS(ow_##stem)
+#define OW_QUANTIZED_STATE 128 /* bytes that their state takes at most */
 #define OW_FAST_CAST OW_FAST_LEVELS(ow_cast)
 #define OW_FAST_WHERE OW_FAST_LEVELS(ow_where)
 

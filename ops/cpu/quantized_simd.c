@@ -1,4 +1,4 @@
-/* Products of 8-bit matrices: MatMulInteger, QLinearMatMul, MatMulIntegerToFloat, DynamicQuantizeMatMul, QGemm with a second operand that
+/* DynamicQuantizeLinear, and products of 8-bit matrices: MatMulInteger, QLinearMatMul, MatMulIntegerToFloat, DynamicQuantizeMatMul, QGemm with a second operand that
  * is one matrix.
  *
  * Bytes are widened to 16 bits, the first operand's zero point already taken off, and multiplied in pairs with sums of 32 bits: nothing
@@ -146,18 +146,20 @@ static ow_dynamic_range find_range(const float *x, int64_t count) {
   return (ow_dynamic_range){scale, (uint8_t)ow_quantize_round(ONWARD_UINT8, (double)(-least / scale), 0.0)};
 }
 
-/* Integers of [0, 255] less zero; x / scale to the nearest, half to even. */
+/* In [0, 255]; x / scale to the nearest, half to even. */
+OW_INLINE float quantized(float x, float scale, float zero) {
+  const float magic = 12582912.0f; /* 1.5 * 2^23 */
+  float v = x / scale;
+  v = v < 1000.0f ? v : v >= 1000.0f ? 1000.0f : -1000.0f; /* NaN gives the least */
+  v = v > -1000.0f ? v : -1000.0f;
+  v = (v + magic) - magic + zero;
+  v = v > 0.0f ? v : 0.0f;
+  return v < 255.0f ? v : 255.0f;
+}
+
 static void quantize_row(const float *x, int64_t count, float scale, float zero, int16_t *to) {
-  for (int64_t i = 0; i < count; i++) {
-    const float magic = 12582912.0f; /* 1.5 * 2^23 */
-    float v = x[i] / scale;
-    v = v < 1000.0f ? v : v >= 1000.0f ? 1000.0f : -1000.0f; /* NaN gives the least */
-    v = v > -1000.0f ? v : -1000.0f;
-    v = (v + magic) - magic + zero;
-    v = v > 0.0f ? v : 0.0f;
-    v = v < 255.0f ? v : 255.0f;
-    to[i] = (int16_t)(int32_t)(v - zero);
-  }
+  for (int64_t i = 0; i < count; i++)
+    to[i] = (int16_t)(int32_t)(quantized(x[i], scale, zero) - zero);
 }
 
 static int32_t byte_at(const onward_tensor *t, int64_t i) {
@@ -363,3 +365,40 @@ QUANTIZED(dynamic_matmul, "dynamic_matmul", .a = 0, .b = 1, .b_scale = 2, .b_zer
           .a_zero = NONE, .added = NONE, .y_scale = NONE, .y_zero = NONE, .dynamic = true)
 QUANTIZED(qgemm, "qgemm", .a = 0, .a_scale = 1, .a_zero = 2, .b = 3, .b_scale = 4, .b_zero = 5, .added = 6,
           .y_scale = 7, .y_zero = 8, .bias = NONE)
+/* The projection of QAttention, whose bias comes later; for ops/attention_quantized.c, in no row by itself. */
+QUANTIZED(qattention_product, "qattention_product", .a = 0, .b = 1, .a_scale = 3, .b_scale = 4, .a_zero = 6,
+          .b_zero = 7, .bias = NONE, .added = NONE, .y_scale = NONE, .y_zero = NONE)
+_Static_assert(sizeof(plan) <= OW_QUANTIZED_STATE, "what a caller of qattention_product lends");
+
+/* ---- DynamicQuantizeLinear ---------------------------------------------------------------------------------------------------- */
+
+typedef struct bytes_job {
+  const float *x;
+  uint8_t *y;
+  ow_dynamic_range range;
+} bytes_job;
+
+static void quantize_bytes(void *context, int64_t from, int64_t to) {
+  const bytes_job *const j = context;
+  const float scale = j->range.scale, zero = (float)j->range.zero;
+  for (int64_t i = from; i < to; i++)
+    j->y[i] = (uint8_t)(int32_t)quantized(ow_fast_scalar(j->x + i), scale, zero);
+}
+
+static onward_status dynamic_run(const ow_args *a, void *state, onward_error *err) {
+  (void)state, (void)err;
+  const int64_t count = ow_count(a->in[0]);
+  bytes_job j = {.x = a->in[0]->data, .range = find_range(a->in[0]->data, count)};
+  if (a->out[1])
+    memcpy(a->out[1]->data, &j.range.scale, sizeof j.range.scale);
+  if (a->out[2])
+    *(uint8_t *)a->out[2]->data = j.range.zero;
+  if (a->out[0]) {
+    j.y = a->out[0]->data;
+    ow_parallel_ranges(a->threads, count, 65536, quantize_bytes, &j);
+  }
+  return ONWARD_OK;
+}
+
+const ow_kernel OW_ISA_NAME(ow_dynamic_quantize) = {
+    .name = OW_ISA_STRING("dynamic_quantize"), .cpu = OW_ISA_CPU, .flags = OW_KERNEL_UNALIGNED, .run = dynamic_run};

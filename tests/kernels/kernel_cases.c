@@ -286,6 +286,39 @@ static void quantized_cases(run_context *x) {
     }
 }
 
+static void quantized_attention_cases(run_context *x) {
+  static const int shapes[][5] = {
+      /* batch, queries, width, heads, head size */
+      {1, 1, 8, 1, 4}, {2, 5, 12, 2, 4}, {1, 33, 64, 4, 16}, {3, 16, 20, 3, 8}, {1, 70, 40, 2, 20}, {0, 3, 8, 2, 4}};
+  for (size_t i = 0; i < COUNT(shapes); i++)
+    for (const char *t = "uc"; *t; t++) {
+      const int b = shapes[i][0], s = shapes[i][1], k = shapes[i][2], h = shapes[i][3], n = 3 * h * shapes[i][4];
+      char attributes[64];
+      (void)snprintf(attributes, sizeof attributes, "i:num_heads=%d i:unidirectional=%d", h, (int)(i % 2));
+      run_checkf(x, "com.microsoft", "QAttention", 1, attributes,
+                 "u:%dx%dx%d %c:%dx%d! f:%d! f:s:t f:%d:t! i:%dx%d u:s %c:%d!", b, s, k, *t, k, n, n, n, b, s, *t, n);
+      run_checkf(x, "com.microsoft", "QAttention", 1, attributes, "c:%dx%dx%d %c:%dx%d f:%d f:s:t f:s:t - c:s %c:s", b,
+                 s, k, *t, k, n, n, *t);
+      char past[160];
+      (void)snprintf(past, sizeof past, "u:%dx%dx%d:w c:%dx%d:w! f:%d! f:s:t f:s:t - - - f:2x%dx%dx7x%d", b, s, k, k, n,
+                     n, b, h, n / h / 3);
+      run_check(x, &(run_case){"com.microsoft", "QAttention", 1, attributes, past, 2});
+    }
+  static const char *const floats[] = {"f:1",
+                                       "f:8:y",
+                                       "f:43:p!",
+                                       "f:218",
+                                       "f:1093:y",
+                                       "f:5468:s",
+                                       "f:27343:y",
+                                       "f:136718!",
+                                       "f:2x0",
+                                       "f:5:=0,0,0,0,0",
+                                       "f:2x3:=-3,-1,-2,-9,-1,-5"};
+  for (size_t i = 0; i < COUNT(floats); i++)
+    run_check(x, &(run_case){"", "DynamicQuantizeLinear", 11, NULL, floats[i], 3});
+}
+
 static void conv_cases(run_context *x) {
   static const struct {
     const char *attributes, *inputs;
@@ -501,6 +534,7 @@ void cases_all(run_context *x) {
   nbits_cases(x);
   conv_cases(x);
   quantized_conv_cases(x);
+  quantized_attention_cases(x);
   attention_cases(x);
   contrib_attention_cases(x);
   quantized_cases(x);
@@ -545,6 +579,9 @@ void cases_bench(run_context *x) {
   run_checkf(x, "", "ReduceMean", 18, NULL, "f:128x768 l:1:=-1!");
   run_checkf(x, "", "Conv", 11, "I:strides=16,16", "f:1x3x224x224 f:768x3x16x16:s! f:768!");
   run_checkf(x, "", "Conv", 11, "I:pads=1,1", "f:1x80x3000 f:384x80x3:s! f:384!");
+  run_check(x, &(run_case){"", "DynamicQuantizeLinear", 11, NULL, "f:128x3072", 3});
+  run_checkf(x, "com.microsoft", "QAttention", 1, "i:num_heads=12",
+             "u:1x128x768 c:768x2304! f:2304! f:s:t f:s:t - u:s");
   run_checkf(x, "", "ConvInteger", 10, "I:pads=1,1,1,1", "u:1x64x28x28 c:64x64x3x3! u:s");
   run_checkf(x, "", "QLinearConv", 10, "I:strides=16,16",
              "u:1x3x224x224 f:s:p u:s c:192x3x16x16! f:192:p! c:192! f:s:=40 u:s");
