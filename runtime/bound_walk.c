@@ -45,6 +45,7 @@ onward_status ow_plan_fill(ow_plan *plan, const ow_value *v, onward_error *err) 
     if (!ow_tensor_size(type->dtype, type->shape.rank, dims, &bytes) ||
         !(tensor->data = ow_arena_aligned(&plan->arena, bytes)))
       return ow_fail(err, ONWARD_MEMORY, "no memory for '%s'", v->name);
+    memset(tensor->data, 0, bytes); /* it is compared before it is set */
     tensor->dtype = type->dtype;
     tensor->rank = type->shape.rank;
     memcpy(tensor->dims, dims, sizeof dims);
