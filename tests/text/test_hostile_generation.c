@@ -520,7 +520,7 @@ static void tokenizers_of_other_sizes(void **unused) {
     onward_text_generation got;
     onward_error err;
     int64_t *ids = NULL;
-    size_t count;
+    size_t count = 0;
     onward_generate_options options = onward_generate_options_default();
     options.max_new_tokens = 6;
     if (onward_model_load(path, NULL, &model, &err) || onward_generator_create(model, NULL, &g, &err) ||
