@@ -94,10 +94,9 @@ void ow_shape_axis_back(ow_shape *shape, int32_t axis) {
 
 #define CARRYING 16 /* inputs of an operator that keeps a past in place */
 
-static onward_status infer_row(const ow_node *node, ow_infer *c) {
+/* On its own: bodies are inferred within operators, and its types would lie on the stack at every depth. */
+__attribute__((noinline)) static onward_status infer_in_place(const ow_node *node, ow_infer *c) {
   const ow_op *const op = node->op;
-  if (op->carry_count == 0 || ow_node_int(node, OW_IN_PLACE, 0) == 0)
-    return op->infer(c);
   ow_type in[CARRYING];
   const ow_type *const as_they_lie = c->in;
   if (c->in_count > CARRYING)
@@ -123,7 +122,8 @@ onward_status ow_infer_call(const ow_node *node, ow_infer *c) {
   for (size_t i = 0; i < c->out_count; i++)
     c->out[i] = (ow_type){.kind = OW_VALUE_TENSOR, .dtype = ONWARD_UNDEFINED, .shape = {.rank = -1}};
   c->pending = false;
-  const onward_status status = infer_row(node, c);
+  const bool in_place = node->op->carry_count > 0 && ow_node_int(node, OW_IN_PLACE, 0) != 0;
+  const onward_status status = in_place ? infer_in_place(node, c) : node->op->infer(c);
   if (ow_dims_failed(c->dims))
     return ow_node_fail(node, c->err, ONWARD_MEMORY, "no memory for symbolic shapes");
   if (status != ONWARD_OK) {

@@ -111,7 +111,8 @@ static onward_status next_token(onward_generator *g, ow_sampler *sampler, const 
   const size_t vocabulary = (size_t)logits->dims[2];
   if (!ow_reserve(g->allocator, &g->scores, &g->score_capacity, 0, vocabulary, sizeof *g->scores))
     return ow_fail(err, ONWARD_MEMORY, "no memory for %zu scores", vocabulary);
-  memcpy(g->scores, logits->data, vocabulary * sizeof *g->scores);
+  if (vocabulary > 0) /* none is an error below */
+    memcpy(g->scores, logits->data, vocabulary * sizeof *g->scores);
   const onward_status status = ow_sampler_process(sampler, g->ids, g->count, g->scores, vocabulary, err);
   OW_TRY(ow_say_after(status, g->count, err));
   *id = ow_sampler_choose(sampler, g->scores, vocabulary);
