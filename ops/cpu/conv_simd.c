@@ -147,14 +147,7 @@ static onward_status prepare(const ow_args *a, void *memory, size_t *workspace, 
   s->taps = s->each_in * s->w.kernel_count;
   s->panels = ow_gemm_panels(s->w.out_count);
   s->block_k = ow_gemm_block_k(s->taps);
-  /* Tasks of some 100 us at most, four or more per thread where there is enough to do. */
-  const double work = (double)s->taps * (double)s->each_out * NR;
-  s->chunk = work > 5e6 ? 1 : (int64_t)(5e6 / (work + 1000.0)) + 1;
-  const int64_t wanted = 4 * (int64_t)a->threads;
-  if (s->images * s->groups < wanted && s->chunk * wanted > s->panels)
-    s->chunk = (s->panels + wanted - 1) / wanted;
-  if (s->chunk < 1)
-    s->chunk = 1;
+  s->chunk = ow_fast_chunk(a->threads, s->images * s->groups, s->panels, (double)s->taps * (double)s->each_out * NR);
   s->chunks = (s->panels + s->chunk - 1) / s->chunk;
   s->thread_bytes = (size_t)s->block_k * NR * sizeof(float);
   if (!ow_size_mul(s->thread_bytes, (size_t)(a->threads > 0 ? a->threads : 1), workspace))

@@ -28,6 +28,16 @@ static inline int64_t ow_fast_grain(int threads, int64_t rows, int64_t cost) {
   return (rows + tasks - 1) / tasks;
 }
 
+/* Panels per task where a panel costs `work` products and `sets` sets of panels are computed: tasks of some 100 us at most, four or
+ * more per thread where there is enough to do. */
+static inline int64_t ow_fast_chunk(int threads, int64_t sets, int64_t panels, double work) {
+  const int64_t wanted = 4 * (int64_t)threads;
+  int64_t chunk = work > 5e6 ? 1 : (int64_t)(5e6 / (work + 1000.0)) + 1;
+  if (sets < wanted && chunk * wanted > panels)
+    chunk = (panels + wanted - 1) / wanted;
+  return chunk < 1 ? 1 : chunk;
+}
+
 static inline const onward_tensor *ow_fast_in(const ow_args *a, size_t slot) {
   return slot < a->in_count ? a->in[slot] : NULL;
 }

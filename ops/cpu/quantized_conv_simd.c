@@ -112,13 +112,7 @@ static onward_status prepare(const layout *l, const ow_args *a, state *s, size_t
   s->y_step = last ? weight->dims[0] : 1;
   s->y_plane = last ? 1 : s->w.out_count;
   s->panels = (s->w.out_count + NR - 1) / NR;
-  const double work = (double)s->taps * (double)s->each_out * NR;
-  s->chunk = work > 5e6 ? 1 : (int64_t)(5e6 / (work + 1000.0)) + 1;
-  const int64_t wanted = 4 * (int64_t)a->threads;
-  if (s->images * s->groups < wanted && s->chunk * wanted > s->panels)
-    s->chunk = (s->panels + wanted - 1) / wanted;
-  if (s->chunk < 1)
-    s->chunk = 1;
+  s->chunk = ow_fast_chunk(a->threads, s->images * s->groups, s->panels, (double)s->taps * (double)s->each_out * NR);
   s->chunks = (s->panels + s->chunk - 1) / s->chunk;
   const int64_t panel[2] = {s->pairs, 2 * NR};
   if (!ow_tensor_size(ONWARD_INT8, 2, panel, &s->thread_bytes) ||
