@@ -15,12 +15,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MODELS = os.path.join(ROOT, "tests", "models")
 if len(sys.argv) > 1:
     os.environ["ONWARD_LIBRARY"] = os.path.abspath(sys.argv.pop(1))
-sys.path.insert(0, os.path.join(ROOT, "tools", "python"))
+sys.path[:0] = [os.path.join(ROOT, "tools", "python"), os.path.join(ROOT, "tests")]
 AGAINST_ORT = "--onnxruntime" in sys.argv
 sys.argv = [a for a in sys.argv if a != "--onnxruntime"]
 
 import numpy as np  # noqa: E402
 import onward  # noqa: E402
+from onnx_fields import field  # noqa: E402
 
 
 def tensor(path):
@@ -44,17 +45,6 @@ def word_level(folder, size):
     with open(os.path.join(folder, "tokenizer.json"), "w") as f:
         json.dump({"pre_tokenizer": {"type": "WhitespaceSplit"}, "model": {"type": "WordLevel", "unk_token": "t0", "vocab": {"t%d" % i: i for i in range(size)}}}, f)
     return onward.Tokenizer(folder)
-
-
-def varint(n):
-    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
-
-
-def field(number, content):
-    """A field of a protobuf message: a number, or bytes."""
-    if isinstance(content, int):
-        return varint(number << 3) + varint(content)
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def graph_value(name, dtype, *dims):

@@ -21,37 +21,12 @@
 
 #include "faults/fault_model.h"
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *memory, size_t size);
-extern void *__libc_memalign(size_t alignment, size_t size);
-
 static _Thread_local int inside;
 static atomic_ulong asked, failing;
 
-static bool fails(void) {
-  if (!inside)
-    return false;
-  const unsigned long number = atomic_fetch_add(&asked, 1) + 1;
-  if (number != atomic_load(&failing))
-    return false;
-  errno = ENOMEM;
-  return true;
-}
+static bool malloc_fails(void) { return inside && atomic_fetch_add(&asked, 1) + 1 == atomic_load(&failing); }
 
-#define EXPORTED __attribute__((visibility("default")))
-EXPORTED void *malloc(size_t size) { return fails() ? NULL : __libc_malloc(size); }
-EXPORTED void *calloc(size_t n, size_t size) { return fails() ? NULL : __libc_calloc(n, size); }
-EXPORTED void *realloc(void *memory, size_t size) { return fails() ? NULL : __libc_realloc(memory, size); }
-EXPORTED void *memalign(size_t alignment, size_t size) { return fails() ? NULL : __libc_memalign(alignment, size); }
-EXPORTED void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
-EXPORTED int posix_memalign(void **out, size_t alignment, size_t size) {
-  void *const memory = memalign(alignment, size);
-  if (!memory)
-    return ENOMEM;
-  *out = memory;
-  return 0;
-}
+#include "faults/own_malloc.h"
 
 #define WRAP(name, parameters, arguments)                 \
   dnnl_status_t __real_##name parameters;                 \

@@ -9,22 +9,14 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from onnx_fields import field  # noqa: E402
+
 ONWARD, MODELS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 MODEL = os.path.join(MODELS, "nn_transformer_ts14")
 BENCH = [os.path.join(MODELS, "bert_ts14")]
 for name in ("input_ids", "attention_mask", "token_type_ids"):
     BENCH += ["--shape", name + "=1x8"]
-
-
-def varint(n):
-    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
-
-
-def field(number, content):
-    """A field of a protobuf message: a number, or bytes."""
-    if isinstance(content, int):
-        return varint(number << 3) + varint(content)
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def value(name, dtype, dims):

@@ -1,10 +1,8 @@
 /* Every allocation fails, once and from there on, those of cJSON and PCRE2 too: tokenizers, texts, conversations and tensors written as
  * text. The call says MEMORY and leaves nothing behind, and goes well when asked again. malloc and its kin are this program's.
  * The first 300 are all tried, then fewer and fewer; with ONWARD_FULL=1 all. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,51 +16,14 @@
 #include "onward/text.h"
 #include "tests/text/small_tokenizers.h"
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *memory, size_t size);
-extern void *__libc_memalign(size_t alignment, size_t size);
-extern void __libc_free(void *memory);
-
 static uint64_t asked, first = UINT64_MAX, last;
-static int64_t held;
 
-static bool fails(void) {
+static bool malloc_fails(void) {
   asked++;
-  if (asked < first || asked > last)
-    return false;
-  errno = ENOMEM;
-  return true;
+  return asked >= first && asked <= last;
 }
 
-static void *counted(void *memory) {
-  held += memory != NULL;
-  return memory;
-}
-
-#define EXPORTED __attribute__((visibility("default")))
-EXPORTED void *malloc(size_t size) { return fails() ? NULL : counted(__libc_malloc(size)); }
-EXPORTED void *calloc(size_t n, size_t size) { return fails() ? NULL : counted(__libc_calloc(n, size)); }
-EXPORTED void *realloc(void *memory, size_t size) {
-  if (fails())
-    return NULL;
-  return memory ? __libc_realloc(memory, size) : counted(__libc_realloc(NULL, size));
-}
-EXPORTED void *memalign(size_t alignment, size_t size) {
-  return fails() ? NULL : counted(__libc_memalign(alignment, size));
-}
-EXPORTED void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
-EXPORTED int posix_memalign(void **out, size_t alignment, size_t size) {
-  void *const memory = memalign(alignment, size);
-  if (!memory)
-    return ENOMEM;
-  *out = memory;
-  return 0;
-}
-EXPORTED void free(void *memory) {
-  held -= memory != NULL;
-  __libc_free(memory);
-}
+#include "faults/own_malloc.h"
 
 /* ---- what is done ------------------------------------------------------------------------------------------------------- */
 
@@ -157,14 +118,14 @@ static void problem(const char *name, size_t which, uint64_t k, bool on, const c
 static bool try_one(const char *name, work_fn work, size_t which, uint64_t k, bool on, uint64_t *want) {
   uint64_t result = 1;
   onward_error err = {ONWARD_OK, ""};
-  const int64_t before = held;
+  const int64_t before = atomic_load(&malloc_held);
   asked = 0, last = on ? UINT64_MAX : k, first = k;
   onward_status s = work(which, &result, &err);
   first = UINT64_MAX;
   const bool failed = asked >= k;
   if (failed && (s != ONWARD_MEMORY || strlen(err.message) < 8))
     problem(name, which, k, on, onward_status_name(s), err.message);
-  if (held != before)
+  if (atomic_load(&malloc_held) != before)
     problem(name, which, k, on, "leak", "something is still held");
   if (failed) {
     result = 1;
